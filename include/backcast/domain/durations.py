@@ -1,0 +1,24 @@
+"""Durations as people write them: `30h`, `45m`, `2d`, `1h30m`."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+_DURATION = re.compile(r"(?:\d+[dhms])+")
+_PART = re.compile(r"(\d+)([dhms])")
+
+
+def parse_duration(text: str) -> timedelta:
+    """Return the elapsed time that the text names.
+
+    Raises:
+        ValueError: it is not of the form, or is zero.
+    """
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f"{text!r} is no duration: write it like 30h, 45m, 2d or 1h30m.")
+    duration = sum((timedelta(**{_UNITS[unit]: int(count)}) for count, unit in _PART.findall(text)), timedelta())
+    if not duration:
+        raise ValueError(f"{text!r} is no time at all: write it like 30h, 45m, 2d or 1h30m.")
+    return duration

@@ -1,0 +1,58 @@
+"""What a workflow declares, and what one run of it was asked to do."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from backcast.domain.documents import Selection
+    from backcast.domain.pricing import Model
+
+
+@dataclass(frozen=True, slots=True)
+class PromptVersion:
+    """A prompt with its answer schema; `answer_schema` is JSON text, the templates are Jinja."""
+
+    version: str
+    system_template: str
+    document_template: str
+    answer_schema: str
+
+    @property
+    def prompt_hash(self) -> str:
+        """SHA-256 over all of it: whatever changes an answer changes the hash."""
+        return _digest(self.system_template, self.document_template, self.answer_schema)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Everything a run needs to know from its beginning, after parameters, environment and workflow were weighed."""
+
+    workflow: str
+    repository: str
+    ref: str
+    selection: Selection
+    sla: timedelta
+    model: Model
+    max_tokens: int
+    prompt: PromptVersion
+    dry_run: bool = False
+    full: bool = False
+
+
+def answer_key(content_hash: str, prompt_hash: str, model: str) -> str:
+    """Return the identity of an answer: the same content, prompt, schema and model have the same one."""
+    return _digest(content_hash, prompt_hash, model)
+
+
+def _digest(*parts: str) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode()
+        # The length first, so that no two lists of parts run together into the same bytes.
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.hexdigest()

@@ -1,0 +1,99 @@
+"""Causes and remedies, by the API's own types and texts."""
+
+from __future__ import annotations
+
+import pytest
+
+from backcast.domain.failures import (
+    Cause,
+    NextAttempt,
+    Remedy,
+    cause_of_error,
+    cause_of_result,
+    cause_of_stop_reason,
+    next_attempt,
+)
+
+
+@pytest.mark.parametrize(
+    ("error_type", "message", "cause"),
+    [
+        ("api_error", "Internal server error", Cause.PASSING),
+        ("overloaded_error", "Overloaded", Cause.PASSING),
+        ("timeout_error", "Request timed out", Cause.PASSING),
+        ("invalid_request_error", "prompt is too long: 219898 tokens > 200000 maximum", Cause.TOO_LONG),
+        (
+            "invalid_request_error",
+            "max_tokens: 128001 > 64000, which is the maximum allowed number of output tokens for claude-haiku-4-5",
+            Cause.LIMIT_TOO_HIGH,
+        ),
+        ("invalid_request_error", "messages: Field required", Cause.OUR_FAULT),
+        ("not_found_error", "model: claude-nonesuch", Cause.OUR_FAULT),
+        ("authentication_error", "invalid x-api-key", Cause.NO_ACCESS),
+        ("billing_error", "Your credit balance is too low", Cause.NO_ACCESS),
+        ("invalid_request_error", "You have reached your specified API usage limits.", Cause.NO_ACCESS),
+        ("an_error_of_next_year", "whatever", Cause.OUR_FAULT),
+    ],
+)
+def test_an_errored_row_has_the_cause_that_its_inner_type_and_text_name(
+    error_type: str, message: str, cause: Cause
+) -> None:
+    assert cause_of_error(error_type, message) is cause
+
+
+@pytest.mark.parametrize(
+    ("stop_reason", "cause"),
+    [
+        ("end_turn", None),
+        ("stop_sequence", None),
+        ("max_tokens", Cause.TRUNCATED),
+        ("model_context_window_exceeded", Cause.TOO_LONG),
+        ("refusal", Cause.REFUSED),
+        ("tool_use", Cause.WANTS_TOOLS),
+        ("pause_turn", Cause.PAUSED),
+        ("a_reason_of_next_year", Cause.MALFORMED),
+        (None, Cause.MALFORMED),
+    ],
+)
+def test_a_succeeded_row_is_an_answer_only_with_a_good_stop_reason(
+    stop_reason: str | None, cause: Cause | None
+) -> None:
+    assert cause_of_stop_reason(stop_reason) is cause
+
+
+@pytest.mark.parametrize(
+    ("result_type", "cause"),
+    [
+        ("expired", Cause.PASSING),
+        ("canceled", Cause.PASSING),
+        ("missing", Cause.PASSING),
+        ("a_type_of_next_year", Cause.OUR_FAULT),
+    ],
+)
+def test_a_row_without_answer_and_error_passes_unless_it_is_unknown(result_type: str, cause: Cause) -> None:
+    assert cause_of_result(result_type) is cause
+
+
+LIMIT_TEXT = "max_tokens: 9000 > 4096, which is the maximum allowed number of output tokens for a-model"
+
+
+@pytest.mark.parametrize(
+    ("cause", "detail", "attempts", "max_tokens", "expected"),
+    [
+        (Cause.PASSING, "", 1, 100, NextAttempt(Remedy.SAME_AGAIN, 100)),
+        (Cause.PASSING, "", 2, 100, NextAttempt(Remedy.SAME_AGAIN, 100)),
+        (Cause.PASSING, "", 3, 100, NextAttempt(Remedy.GIVE_UP, 100)),
+        (Cause.TRUNCATED, "", 1, 100, NextAttempt(Remedy.MORE_MAX_TOKENS, 200)),
+        (Cause.TRUNCATED, "", 1, 600, NextAttempt(Remedy.MORE_MAX_TOKENS, 1000)),
+        (Cause.TRUNCATED, "", 1, 1000, NextAttempt(Remedy.GIVE_UP, 1000)),
+        (Cause.LIMIT_TOO_HIGH, LIMIT_TEXT, 1, 9000, NextAttempt(Remedy.CLAMP_MAX_TOKENS, 4096)),
+        (Cause.LIMIT_TOO_HIGH, LIMIT_TEXT, 1, 4096, NextAttempt(Remedy.GIVE_UP, 4096)),
+        (Cause.OUR_FAULT, "", 1, 100, NextAttempt(Remedy.GIVE_UP, 100)),
+        (Cause.NO_ACCESS, "", 1, 100, NextAttempt(Remedy.GIVE_UP, 100)),
+        (Cause.REFUSED, "", 1, 100, NextAttempt(Remedy.GIVE_UP, 100)),
+    ],
+)
+def test_a_failed_request_gets_the_remedy_of_its_cause(
+    cause: Cause, detail: str, attempts: int, max_tokens: int, expected: NextAttempt
+) -> None:
+    assert next_attempt(cause, detail, attempts=attempts, max_tokens=max_tokens, model_limit=1000) == expected
