@@ -1,0 +1,1 @@
+"""The PostgreSQL tables that are the only source of truth."""

@@ -1,0 +1,245 @@
+
+CREATE FUNCTION refuse_illegal_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state <> OLD.state AND NOT (OLD.state || '>' || NEW.state = ANY (TG_ARGV)) THEN
+        RAISE EXCEPTION '% cannot go from % to %', TG_TABLE_NAME, OLD.state, NEW.state
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE FUNCTION wire_id(slug text, answer_key text, round integer, nonce text, "position" integer) RETURNS text
+    LANGUAGE sql IMMUTABLE RETURN slug || '-' || left(answer_key, 8) || '-r' || round || '-' || nonce || '-' || "position";
+
+CREATE TABLE prompt_versions (
+    prompt_hash text PRIMARY KEY,
+    workflow text NOT NULL,
+    version text NOT NULL,
+    system_template text NOT NULL,
+    document_template text NOT NULL,
+    answer_schema text NOT NULL,
+    first_seen_at timestamptz NOT NULL
+);
+
+CREATE TABLE runs (
+    run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    workflow text NOT NULL,
+    external_key text NOT NULL UNIQUE,
+    state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'collected', 'published', 'estimated')),
+    repository text NOT NULL,
+    ref text NOT NULL,
+    commit_id text,
+    committed_at timestamptz,
+    model text NOT NULL,
+    prompt_hash text NOT NULL REFERENCES prompt_versions,
+    max_tokens integer NOT NULL CHECK (max_tokens > 0),
+    selection jsonb NOT NULL,
+    dry_run boolean NOT NULL,
+    full_run boolean NOT NULL,
+    simulated boolean NOT NULL,
+    base_url text NOT NULL,
+    opened_at timestamptz NOT NULL,
+    deadline timestamptz NOT NULL,
+    collected integer,
+    estimated_requests integer,
+    estimated_usd numeric,
+    answered integer,
+    reused integer,
+    skipped integer,
+    unanswered integer,
+    published_at timestamptz,
+    report_path text,
+    CHECK (deadline > opened_at),
+    CHECK (state = 'open' OR (commit_id IS NOT NULL AND committed_at IS NOT NULL AND collected IS NOT NULL)),
+    CHECK (state <> 'published' OR (published_at IS NOT NULL AND report_path IS NOT NULL)),
+    CHECK (state <> 'published' OR answered + reused + skipped + unanswered = collected)
+);
+CREATE INDEX runs_by_repository ON runs (workflow, repository, published_at);
+CREATE TRIGGER runs_transition BEFORE UPDATE ON runs FOR EACH ROW
+    EXECUTE FUNCTION refuse_illegal_transition('open>collected', 'collected>published', 'collected>estimated');
+
+CREATE TABLE contents (
+    content_hash text PRIMARY KEY,
+    body text NOT NULL
+);
+
+CREATE TABLE batches (
+    batch_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id bigint NOT NULL REFERENCES runs,
+    round integer NOT NULL CHECK (round > 0),
+    position integer NOT NULL CHECK (position >= 0),
+    replaces bigint UNIQUE REFERENCES batches,
+    state text NOT NULL DEFAULT 'planned'
+        CHECK (state IN ('planned', 'intended', 'in_doubt', 'submitted', 'ended', 'ingested', 'refused')),
+    nonce text NOT NULL UNIQUE,
+    request_count integer NOT NULL CHECK (request_count > 0),
+    base_url text,
+    key_fingerprint text,
+    server_time timestamptz,
+    intended_at timestamptz,
+    send_by timestamptz,
+    note text,
+    api_batch_id text UNIQUE,
+    submitted_at timestamptz,
+    expires_at timestamptz,
+    ended_at timestamptz,
+    succeeded integer,
+    errored integer,
+    canceled integer,
+    expired integer,
+    missing integer,
+    unknown_rows integer,
+    ingested_at timestamptz,
+    CHECK (state = 'planned' OR (base_url IS NOT NULL AND key_fingerprint IS NOT NULL AND server_time IS NOT NULL
+                                 AND intended_at IS NOT NULL AND send_by IS NOT NULL)),
+    CHECK ((state IN ('submitted', 'ended', 'ingested')) = (api_batch_id IS NOT NULL)),
+    CHECK (state NOT IN ('refused', 'in_doubt') OR note IS NOT NULL),
+    CHECK (state <> 'ingested' OR succeeded + errored + canceled + expired + missing = request_count)
+);
+CREATE UNIQUE INDEX one_live_batch_a_place ON batches (run_id, round, position) WHERE state <> 'refused';
+CREATE TRIGGER batches_transition BEFORE UPDATE ON batches FOR EACH ROW
+    EXECUTE FUNCTION refuse_illegal_transition(
+        'planned>intended', 'intended>submitted', 'intended>refused', 'intended>in_doubt',
+        'in_doubt>submitted', 'submitted>ended', 'ended>ingested');
+
+CREATE TABLE documents (
+    document_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id bigint NOT NULL REFERENCES runs,
+    path text NOT NULL,
+    language text NOT NULL,
+    size bigint NOT NULL,
+    content_hash text REFERENCES contents,
+    answer_key text,
+    outcome text CHECK (outcome IN ('answered', 'reused', 'skipped', 'unanswered')),
+    reason text,
+    result_id bigint,
+    UNIQUE (run_id, path),
+    CHECK ((content_hash IS NULL) = (answer_key IS NULL)),
+    CHECK (content_hash IS NOT NULL OR outcome = 'skipped'),
+    CHECK (outcome IS NULL OR (outcome IN ('answered', 'reused')) = (result_id IS NOT NULL)),
+    CHECK (outcome IS NULL OR (outcome IN ('skipped', 'unanswered')) = (reason IS NOT NULL))
+);
+CREATE INDEX documents_by_answer ON documents (run_id, answer_key);
+
+CREATE TABLE requests (
+    request_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id bigint NOT NULL REFERENCES runs,
+    document_id bigint NOT NULL REFERENCES documents,
+    answer_key text NOT NULL,
+    parent_id bigint,
+    parent_state text GENERATED ALWAYS AS (CASE WHEN parent_id IS NOT NULL THEN 'failed' END) STORED,
+    attempt integer NOT NULL DEFAULT 1,
+    round integer NOT NULL CHECK (round > 0),
+    remedy text,
+    max_tokens integer NOT NULL CHECK (max_tokens > 0),
+    batch_id bigint REFERENCES batches,
+    position integer,
+    wire_id text UNIQUE CHECK (wire_id ~ '^[a-zA-Z0-9_-]{1,64}$'),
+    state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'accepted', 'failed')),
+    cause text,
+    detail text,
+    UNIQUE (request_id, state),
+    UNIQUE (batch_id, position),
+    -- A child exists only when its parent has failed, which it does only by a stored result; and it stays failed.
+    FOREIGN KEY (parent_id, parent_state) REFERENCES requests (request_id, state),
+    CHECK ((parent_id IS NULL) = (attempt = 1)),
+    CHECK ((parent_id IS NULL) = (remedy IS NULL)),
+    CHECK ((batch_id IS NULL) = (wire_id IS NULL)),
+    CHECK ((batch_id IS NULL) = (position IS NULL)),
+    CHECK ((state = 'failed') = (cause IS NOT NULL))
+);
+CREATE UNIQUE INDEX one_root_a_document ON requests (run_id, answer_key) WHERE parent_id IS NULL;
+CREATE UNIQUE INDEX one_child_a_request ON requests (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX requests_by_run ON requests (run_id, round, state);
+CREATE TRIGGER requests_transition BEFORE UPDATE ON requests FOR EACH ROW
+    EXECUTE FUNCTION refuse_illegal_transition('open>accepted', 'open>failed');
+
+CREATE TABLE results (
+    result_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    request_id bigint NOT NULL UNIQUE REFERENCES requests,
+    wire_id text NOT NULL UNIQUE REFERENCES requests (wire_id),
+    batch_id bigint NOT NULL REFERENCES batches,
+    result_type text NOT NULL,
+    raw text NOT NULL,
+    input_tokens integer NOT NULL DEFAULT 0,
+    output_tokens integer NOT NULL DEFAULT 0,
+    cache_read_tokens integer NOT NULL DEFAULT 0,
+    cache_write_tokens integer NOT NULL DEFAULT 0,
+    cost_usd numeric NOT NULL DEFAULT 0,
+    synchronous_usd numeric NOT NULL DEFAULT 0,
+    received_at timestamptz NOT NULL,
+    verdict text CHECK (verdict IN ('accepted', 'rejected')),
+    answer_key text NOT NULL,
+    simulated boolean NOT NULL,
+    CHECK (result_type = 'succeeded' OR (cost_usd = 0 AND verdict IS DISTINCT FROM 'accepted'))
+);
+CREATE INDEX results_unjudged ON results (batch_id) WHERE verdict IS NULL;
+CREATE INDEX accepted_answers ON results (answer_key) WHERE verdict = 'accepted';
+ALTER TABLE documents ADD FOREIGN KEY (result_id) REFERENCES results;
+
+CREATE FUNCTION require_result_of_settled_request() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state <> 'open' AND NOT EXISTS (
+        SELECT FROM backcast.results
+        WHERE request_id = NEW.request_id
+          AND verdict = CASE NEW.state WHEN 'accepted' THEN 'accepted' ELSE 'rejected' END
+    ) THEN
+        RAISE EXCEPTION 'request % cannot be % without a stored result that says so', NEW.request_id, NEW.state
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER requests_have_results AFTER INSERT OR UPDATE ON requests DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION require_result_of_settled_request();
+
+CREATE TABLE unknown_rows (
+    batch_id bigint NOT NULL REFERENCES batches,
+    row_hash text NOT NULL,
+    raw text NOT NULL,
+    received_at timestamptz NOT NULL,
+    PRIMARY KEY (batch_id, row_hash)
+);
+
+CREATE TABLE findings (
+    run_id bigint NOT NULL REFERENCES runs,
+    fingerprint text NOT NULL,
+    document_id bigint NOT NULL REFERENCES documents,
+    line_start integer NOT NULL,
+    line_end integer NOT NULL,
+    category text NOT NULL,
+    severity text NOT NULL,
+    effort text NOT NULL,
+    title text NOT NULL,
+    why text NOT NULL,
+    suggestion text NOT NULL,
+    evidence text NOT NULL,
+    PRIMARY KEY (run_id, fingerprint),
+    CHECK (line_start BETWEEN 1 AND line_end)
+);
+
+CREATE FUNCTION require_outcomes_that_add_up() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    counted record;
+BEGIN
+    IF NEW.state = 'published' THEN
+        SELECT count(*) AS collected,
+               count(*) FILTER (WHERE outcome = 'answered') AS answered,
+               count(*) FILTER (WHERE outcome = 'reused') AS reused,
+               count(*) FILTER (WHERE outcome = 'skipped') AS skipped,
+               count(*) FILTER (WHERE outcome = 'unanswered') AS unanswered
+        INTO counted FROM backcast.documents WHERE run_id = NEW.run_id;
+        IF (counted.collected, counted.answered, counted.reused, counted.skipped, counted.unanswered)
+            IS DISTINCT FROM
+           (NEW.collected::bigint, NEW.answered::bigint, NEW.reused::bigint, NEW.skipped::bigint,
+            NEW.unanswered::bigint) THEN
+            RAISE EXCEPTION 'the outcomes of run % do not add up to its documents: %', NEW.run_id, counted
+                USING ERRCODE = 'check_violation';
+        END IF;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER runs_add_up AFTER INSERT OR UPDATE ON runs DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION require_outcomes_that_add_up();

@@ -1,0 +1,99 @@
+"""Runs: opened once for each external key, collected once, published once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, cast
+
+from backcast.domain.documents import Selection
+from backcast.domain.errors import InputError
+from backcast.ledger.connection import Connection, Row, sql
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from backcast.domain.workflow import RunSettings
+
+
+def find_run(connection: Connection, external_key: str) -> int | None:
+    """Return the id of the run that was opened for this key, if one was."""
+    row = connection.execute(sql("run_by_external_key"), {"external_key": external_key}).fetchone()
+    return row["run_id"] if row else None
+
+
+def insert_run(  # noqa: PLR0913  a run is written whole or not at all
+    connection: Connection,
+    settings: RunSettings,
+    *,
+    external_key: str,
+    repository: str,
+    simulated: bool,
+    base_url: str,
+    opened_at: datetime,
+) -> int:
+    """Open a run, or return the one that another task opened for the same key meanwhile."""
+    prompt = settings.prompt
+    connection.execute(
+        sql("insert_prompt_version"),
+        {
+            "prompt_hash": prompt.prompt_hash,
+            "workflow": settings.workflow,
+            "version": prompt.version,
+            "system_template": prompt.system_template,
+            "document_template": prompt.document_template,
+            "answer_schema": prompt.answer_schema,
+            "now": opened_at,
+        },
+    )
+    row = connection.execute(
+        sql("insert_run"),
+        {
+            "workflow": settings.workflow,
+            "external_key": external_key,
+            "repository": repository,
+            "ref": settings.ref,
+            "model": settings.model.name,
+            "prompt_hash": prompt.prompt_hash,
+            "max_tokens": settings.max_tokens,
+            "selection": json.dumps(asdict(settings.selection)),
+            "dry_run": settings.dry_run,
+            "full_run": settings.full,
+            "simulated": simulated,
+            "base_url": base_url,
+            "opened_at": opened_at,
+            "deadline": opened_at + settings.sla,
+        },
+    ).fetchone()
+    return row["run_id"] if row else cast("int", find_run(connection, external_key))
+
+
+def load_run(connection: Connection, run_id: int) -> Row:
+    """Return a run with its prompt version.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    row = connection.execute(sql("run"), {"run_id": run_id}).fetchone()
+    if row is None:
+        raise InputError(f"The ledger has no run {run_id}.")
+    return row
+
+
+def lock_run(connection: Connection, run_id: int) -> str:
+    """Hold a run until the transaction ends and return its state."""
+    row = connection.execute(sql("lock_run"), {"run_id": run_id}).fetchone()
+    if row is None:
+        raise InputError(f"The ledger has no run {run_id}.")
+    return str(row["state"])
+
+
+def selection_of(run: Row) -> Selection:
+    """Return what of its source a run wants."""
+    stored: dict[str, Any] = run["selection"]
+    return Selection(
+        include=tuple(stored["include"]),
+        exclude=tuple(stored["exclude"]),
+        max_document_bytes=stored["max_document_bytes"],
+        max_documents=stored["max_documents"],
+    )

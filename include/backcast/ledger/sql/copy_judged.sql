@@ -1,0 +1,1 @@
+COPY judged (result_id, request_id, verdict, cause, detail) FROM STDIN;

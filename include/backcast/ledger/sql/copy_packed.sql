@@ -1,0 +1,1 @@
+COPY packed (request_id, batch_position, position) FROM STDIN;

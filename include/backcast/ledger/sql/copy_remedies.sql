@@ -1,0 +1,1 @@
+COPY remedies (parent_id, remedy, max_tokens) FROM STDIN;

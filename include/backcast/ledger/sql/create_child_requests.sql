@@ -1,0 +1,6 @@
+-- Makes the requests that try again, each a child of the one that failed.
+INSERT INTO requests (run_id, document_id, answer_key, parent_id, attempt, round, remedy, max_tokens)
+SELECT parent.run_id, parent.document_id, parent.answer_key, parent.request_id, parent.attempt + 1, %(round)s,
+       remedies.remedy, remedies.max_tokens
+FROM remedies JOIN requests AS parent ON parent.request_id = remedies.parent_id
+ORDER BY parent.request_id;

@@ -1,0 +1,5 @@
+-- A run with its prompt version.
+SELECT runs.*, prompt_versions.version AS prompt_version, prompt_versions.system_template,
+       prompt_versions.document_template, prompt_versions.answer_schema
+FROM runs JOIN prompt_versions USING (prompt_hash)
+WHERE run_id = %(run_id)s;

@@ -1,0 +1,2 @@
+-- The revision that the ledger was migrated to.
+SELECT version_num FROM schema_version;

@@ -1,0 +1,10 @@
+-- Settles what is left as unanswered, with the reason of its last request.
+UPDATE documents
+SET outcome = 'unanswered',
+    reason = coalesce(
+        (SELECT cause || coalesce(': ' || nullif(detail, ''), '')
+         FROM requests
+         WHERE requests.run_id = documents.run_id AND requests.answer_key = documents.answer_key
+         ORDER BY attempt DESC LIMIT 1),
+        'never sent')
+WHERE run_id = %(run_id)s AND outcome IS NULL;

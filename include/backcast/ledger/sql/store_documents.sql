@@ -1,0 +1,5 @@
+-- Stores the documents of a run; what was left out is settled at once.
+INSERT INTO documents (run_id, path, language, size, content_hash, answer_key, outcome, reason)
+SELECT %(run_id)s, path, language, size, content_hash, answer_key,
+       CASE WHEN content_hash IS NULL THEN 'skipped' END, reason
+FROM collected;
