@@ -1,0 +1,34 @@
+"""The report as JSON, as `report.schema.json` describes it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import orjson
+
+from backcast.reports import wording
+
+if TYPE_CHECKING:
+    from backcast.domain.report import Report
+
+SCHEMA_VERSION = 1
+
+_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATETIME
+
+
+def render_json(report: Report) -> bytes:
+    """The whole report; the keys keep their order from one report to the next."""
+    content = {field.name: getattr(report, field.name) for field in fields(report)}
+    return orjson.dumps({"schema_version": SCHEMA_VERSION} | content, default=_plain, option=_OPTIONS)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return wording.utc(value)
+    if isinstance(value, Decimal):
+        # A string, because a JSON number would be read as a binary fraction.
+        return f"{value:f}"
+    raise TypeError(f"a report holds no {type(value).__name__}")

@@ -1,0 +1,92 @@
+"""The report as Markdown."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from backcast.reports import escaping, tables, wording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backcast.domain.report import Finding, Report
+
+IN_FULL = 50
+_EVIDENCE_LINES = 20
+_LANGUAGE_HINT = re.compile(r"\.([A-Za-z0-9]{1,10})$")
+
+
+def render_markdown(report: Report) -> str:
+    """The report as Markdown that is pleasant both rendered and as plain text."""
+    return (
+        _environment()
+        .get_template("report.md.j2")
+        .render(
+            report=report,
+            in_full=report.findings[:IN_FULL],
+            in_brief=report.findings[IN_FULL:],
+            severities=tables.by_severity(report.findings),
+            directories=tables.by_directory(report.findings),
+            new=sum(finding.status == "new" for finding in report.findings),
+            saving=report.spend.synchronous_usd - report.spend.cost_usd,
+            time_left=report.deadline - report.published_at,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("backcast.reports"),
+        autoescape=False,  # noqa: S701 - this is Markdown: `finalize` escapes whatever the template does not mark as its own
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_finalize,
+    )
+    own: dict[str, Callable[..., str]] = {
+        "code": escaping.code,
+        "count": wording.count,
+        "day": wording.day,
+        "duration": wording.duration,
+        "evidence": _evidence,
+        "number": wording.number,
+        "percent": wording.percent,
+        "place": _place,
+        "usd": wording.usd,
+        "utc": wording.utc,
+    }
+    environment.filters.update({name: _marked(function) for name, function in own.items()})
+    return environment
+
+
+class _Markdown(str):
+    """Text that is Markdown already."""
+
+    __slots__ = ()
+
+
+def _marked(function: Callable[..., str]) -> Callable[..., _Markdown]:
+    return lambda *arguments: _Markdown(function(*arguments))
+
+
+def _finalize(value: object) -> str:
+    """Escape by default, so that a field added to the template without a thought is safe."""
+    return value if isinstance(value, _Markdown) else escaping.text(value)
+
+
+def _place(finding: Finding) -> str:
+    return escaping.code(f"{finding.path}:{finding.line_start}-{finding.line_end}")
+
+
+def _evidence(evidence: str, path: str) -> str:
+    lines = evidence.strip("\r\n").splitlines()
+    if len(lines) > _EVIDENCE_LINES:
+        lines = [*lines[:_EVIDENCE_LINES], f"… {len(lines) - _EVIDENCE_LINES} more lines"]
+    hint = _LANGUAGE_HINT.search(path)
+    return escaping.fenced("\n".join(lines), hint[1].lower() if hint else "")

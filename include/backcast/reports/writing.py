@@ -1,0 +1,121 @@
+"""A report on disk: complete, or not there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from backcast.domain.errors import ReportError
+from backcast.reports.json_report import render_json
+from backcast.reports.markdown import render_markdown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from backcast.domain.report import Report
+
+MARKDOWN = "report.md"
+JSON = "report.json"
+LATEST = "latest"
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def write_report(report: Report, folder: Path) -> Path:
+    """Write `report.md` and `report.json` into `folder`, instead of what an earlier attempt left; returns `folder`.
+
+    Raises:
+        ReportError: the report cannot be written; an earlier report of this folder is still there.
+    """
+    contents = {MARKDOWN: render_markdown(report).encode(), JSON: render_json(report)}
+    temporary = folder.with_name(f".{folder.name}.{uuid4().hex}.tmp")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_foreign(folder)
+        temporary.mkdir()
+        for name, content in contents.items():
+            _write(temporary / name, content)
+        _sync(temporary)
+        _put_in_place(temporary, folder)
+        _sync(folder.parent)
+    except OSError as error:
+        raise ReportError(
+            f"cannot write the report to {folder}: {error.strerror or error}; {_advice(error)}"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _remove_leftovers(folder)
+    _point_latest_at(folder)
+    return folder
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Replacing a folder deletes it, so it must hold nothing but a report."""
+    if folder.is_dir():
+        foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in (MARKDOWN, JSON))
+        if foreign:
+            raise ReportError(
+                f"cannot write the report to {folder}: it holds other files, such as {foreign[0]}; "
+                "choose another folder"
+            )
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _put_in_place(temporary: Path, folder: Path) -> None:
+    """Rename; a folder that is not empty cannot be renamed over, so the earlier one steps aside first."""
+    if not folder.is_dir():
+        temporary.rename(folder)
+        return
+    aside = folder.with_name(f".{folder.name}.{uuid4().hex}.old")
+    folder.rename(aside)
+    try:
+        temporary.rename(folder)
+    except OSError:
+        aside.rename(folder)
+        raise
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the report just replaced, and whatever attempts that were killed left beside it."""
+    prefix = f".{folder.name}."
+    with suppress(OSError):
+        for entry in folder.parent.iterdir():
+            if entry.name.startswith(prefix) and entry.suffix in (".old", ".tmp"):
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def _point_latest_at(folder: Path) -> None:
+    """A convenience for people: without it, the report is still a report."""
+    link = folder.with_name(f".{LATEST}.{uuid4().hex}.tmp")
+    with suppress(OSError):
+        link.symlink_to(folder.name)
+        link.replace(folder.with_name(LATEST))
+    with suppress(OSError):
+        link.unlink(missing_ok=True)
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in _NO_ROOM:
+        return "free some space there, or choose another folder for reports, and publish again"
+    if error.errno in _NO_PERMISSION:
+        return "make that folder writable for this user, or choose another one for reports, and publish again"
+    return "check that path, or choose another folder for reports, and publish again"

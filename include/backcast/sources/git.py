@@ -1,0 +1,173 @@
+"""Documents from a git repository: the tracked files of one commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from posixpath import basename
+from typing import TYPE_CHECKING
+
+from backcast.domain.documents import Selection, Snapshot, SourceDocument
+from backcast.domain.errors import InputError
+from backcast.sources import filters
+from backcast.sources.attributes import Attributes
+from backcast.sources.clones import REMOTE_HEAD, cached_clone, has_commit
+from backcast.sources.gitcli import BlobReader, GitFailedError, run_git
+from backcast.sources.languages import language_by_name, language_by_shebang
+from backcast.sources.location import Remote, check_ref, is_object_id, parse_repository
+from backcast.sources.tree import TreeEntry, list_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_REGULAR_FILES = ("100644", "100755", "100664")
+_LARGEST_ATTRIBUTES_FILE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class GitSource:
+    """The documents of a repository, given by a path or by a URL, of which a bare clone is kept in `cache`."""
+
+    repository: str = field(repr=False)
+    ref: str
+    cache: Path
+    selection: Selection = field(default_factory=Selection)
+
+    def snapshot(self) -> Snapshot:
+        """What `ref` names now; a clone is made or fetched when the repository is remote."""
+        check_ref(self.ref)
+        location = parse_repository(self.repository)
+        if isinstance(location, Remote):
+            git_dir = cached_clone(location, self.cache)
+            shown, ref = location.shown, REMOTE_HEAD if self.ref == "HEAD" else self.ref
+        else:
+            git_dir = _git_dir_of(location)
+            shown, ref = str(location), self.ref
+        commit = _resolve(git_dir, ref) or _no_such_ref(git_dir, shown, self.ref)
+        return Snapshot(shown, self.ref, commit, _committed_at(git_dir, commit))
+
+    def documents(self, snapshot: Snapshot) -> Iterator[SourceDocument]:
+        """Every tracked file of the snapshot's commit once, in path order; what is left out carries its reason."""
+        git_dir = self._git_dir(snapshot)
+        entries = list_tree(git_dir, snapshot.commit)
+        with BlobReader(git_dir) as blobs:
+            chosen = filters.Filters(self.selection, _attributes(entries, blobs))
+            wanted = self.selection.max_documents
+            taken = 0
+            for entry in entries:
+                full = wanted is not None and taken >= wanted
+                document = _document(entry, chosen, blobs, full=full)
+                taken += document.skip_reason is None
+                yield document
+
+    def _git_dir(self, snapshot: Snapshot) -> Path:
+        if not is_object_id(snapshot.commit):
+            raise InputError(f"{snapshot.commit!r} is not a full commit id")
+        location = parse_repository(self.repository)
+        if isinstance(location, Remote):
+            git_dir = cached_clone(location, self.cache, commit=snapshot.commit)
+        else:
+            git_dir = _git_dir_of(location)
+        if not has_commit(git_dir, snapshot.commit):
+            raise InputError(
+                f"commit {snapshot.commit} is not in {snapshot.repository} (any more): start a new run on a ref it has"
+            )
+        return git_dir
+
+
+def _document(entry: TreeEntry, chosen: filters.Filters, blobs: BlobReader, *, full: bool) -> SourceDocument:
+    language = language_by_name(entry.path)
+
+    def skipped(reason: str) -> SourceDocument:
+        return SourceDocument(entry.path, language or "", entry.size, None, reason)
+
+    reason = chosen.before_reading(entry) if entry.path_is_utf8 else filters.PATH_NOT_UTF8
+    if reason is not None:
+        return skipped(reason)
+    if full and language:
+        return skipped(filters.OVER_MAX_DOCUMENTS)
+    content = blobs.read(entry.object_id)
+    text, reason = filters.decode(content)
+    if text is None:
+        return skipped(reason or filters.BINARY)
+    language = language or language_by_shebang(content)
+    reason = chosen.after_reading(entry.path, text)
+    if language is None:
+        reason = filters.EMPTY if reason == filters.EMPTY else filters.NOT_SOURCE
+    elif full:
+        reason = reason or filters.OVER_MAX_DOCUMENTS
+    return skipped(reason) if reason else SourceDocument(entry.path, language or "", entry.size, text, None)
+
+
+def _attributes(entries: list[TreeEntry], blobs: BlobReader) -> Attributes:
+    files = (
+        (entry.path, blobs.read(entry.object_id).decode("utf-8", "replace"))
+        for entry in entries
+        if basename(entry.path) == ".gitattributes"
+        and entry.mode in _REGULAR_FILES
+        and entry.size <= _LARGEST_ATTRIBUTES_FILE
+    )
+    return Attributes(files)
+
+
+def _git_dir_of(path: Path) -> Path:
+    """The git directory of a local repository, after git itself agreed to read it."""
+    if not path.is_dir():
+        what = "is not a folder" if path.exists() else "does not exist"
+        raise InputError(f"{path} {what}: give the path of a git repository, or its URL")
+    try:
+        answer = run_git(["-C", path, "rev-parse", "--absolute-git-dir", "--is-inside-work-tree", "--show-prefix"])
+    except GitFailedError as error:
+        raise _refused(path, str(error)) from error
+    git_dir, inside, prefix = answer.decode("utf-8", "surrogateescape").split("\n")[:3]
+    if inside == "true" and prefix:
+        top = Path(*path.resolve().parts[: -len(Path(prefix).parts)])
+        raise InputError(
+            f"{path} is a folder inside the git repository {top}: give {top} as the repository, "
+            f"and '/{prefix}' as what to include"
+        )
+    return Path(git_dir)
+
+
+def _refused(path: Path, said: str) -> InputError:
+    if "dubious ownership" in said:
+        return InputError(f"git does not trust {path}, because somebody else owns it. Git said: {said}")
+    if "not a git repository" in said:
+        return InputError(
+            f"{path} is not a git repository: give another path, or run `git init`, `git add` and `git commit` there"
+        )
+    return InputError(f"git cannot read the repository {path}. Git said: {said}")
+
+
+def _resolve(git_dir: Path, ref: str) -> str | None:
+    try:
+        answer = run_git(
+            [f"--git-dir={git_dir}", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]
+        )
+    except GitFailedError:
+        return None
+    return answer.decode("ascii").strip()
+
+
+def _no_such_ref(git_dir: Path, shown: str, ref: str) -> str:
+    try:
+        has_commits = bool(run_git([f"--git-dir={git_dir}", "rev-list", "--max-count=1", "--all"]).strip())
+    except GitFailedError as error:
+        raise InputError(f"git cannot read the history of {shown}. Git said: {error}") from error
+    if not has_commits:
+        raise InputError(f"{shown} has no commit yet: commit something there first (`git add`, `git commit`)")
+    raise InputError(
+        f"{ref!r} is not a branch, tag or commit of {shown}: check the spelling, or push it; "
+        f"`git ls-remote {shown}` lists what there is"
+    )
+
+
+def _committed_at(git_dir: Path, commit: str) -> datetime:
+    try:
+        answer = run_git(
+            [f"--git-dir={git_dir}", "show", "--no-patch", "--no-show-signature", "--format=%ct", commit, "--"]
+        )
+    except GitFailedError as error:
+        raise InputError(f"git cannot read commit {commit}. Git said: {error}") from error
+    return datetime.fromtimestamp(int(answer.strip()), tz=UTC)

@@ -1,0 +1,83 @@
+"""Names of files that nobody here writes by hand, as gitignore-style patterns."""
+
+from __future__ import annotations
+
+from pathspec import GitIgnoreSpec
+
+VENDORED_PATHS = GitIgnoreSpec.from_lines(
+    [
+        "vendor/",
+        "vendors/",
+        "vendored/",
+        "_vendor/",
+        "_vendored/",
+        "[Tt]hird_party/",
+        "[Tt]hird-party/",
+        "[Tt]hird[Pp]arty/",
+        "3rdparty/",
+        "3rd_party/",
+        "3rd-party/",
+        "node_modules/",
+        "bower_components/",
+        "jspm_packages/",
+        "site-packages/",
+        "Godeps/",
+        "Pods/",
+        "Carthage/",
+        "bundled/",
+        "_bundled/",
+        "dist/",
+        ".yarn/",
+        "gradlew",
+        "mvnw",
+        "*.min.js",
+        "*.min.mjs",
+        "*.min.css",
+        "*.bundle.js",
+        "*-min.js",
+        "jquery*.js",
+        "versioneer.py",
+    ]
+)
+
+GENERATED_PATHS = GitIgnoreSpec.from_lines(
+    [
+        "*_pb2.py",
+        "*_pb2.pyi",
+        "*_pb2_grpc.py",
+        "*_pb.js",
+        "*_pb.d.ts",
+        "*.pb.go",
+        "*.pb.gw.go",
+        "*.pb.cc",
+        "*.pb.h",
+        "*.pb.swift",
+        "*.g.dart",
+        "*.freezed.dart",
+        "*.g.cs",
+        "*.[Dd]esigner.cs",
+        "*.generated.*",
+        "*_generated.*",
+        "zz_generated.*",
+        "parsetab.py",
+        "lextab.py",
+        "*.tab.c",
+        "*.tab.h",
+        "lex.yy.c",
+        "__generated__/",
+        "package-lock.json",
+        "npm-shrinkwrap.json",
+        "yarn.lock",
+        "pnpm-lock.yaml",
+        "bun.lockb",
+        "Cargo.lock",
+        "composer.lock",
+        "Gemfile.lock",
+        "go.sum",
+        "Pipfile.lock",
+        "poetry.lock",
+        "pdm.lock",
+        "uv.lock",
+        "flake.lock",
+    ]
+)
