@@ -1,0 +1,1 @@
+"""A Message Batches API on a local port, for development and tests. No model is asked."""

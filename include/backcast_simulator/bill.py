@@ -1,0 +1,97 @@
+"""What Anthropic would have charged, request by request."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from backcast_simulator.answers import Answerer, Reply, reply
+from backcast_simulator.catalogue import MODELS, PRICES_READ_ON
+from backcast_simulator.prompts import input_tokens, last_user_text, sha256_of_params, sha256_of_text
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable, Iterator
+
+    from backcast_simulator.core import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One billed request: what was sent (as SHA-256, hex), how many tokens and how many US$."""
+
+    batch_id: str | None
+    custom_id: str | None
+    kind: Literal["batch", "synchronous"]
+    model: str
+    params_sha256: str
+    document_sha256: str
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+
+
+def synchronous_charge(params: dict[str, Any], answer: Reply) -> Charge:
+    """What a synchronous message costs."""
+    return _charge(
+        params,
+        answer,
+        kind="synchronous",
+        params_sha256=sha256_of_params(params),
+        document_sha256=sha256_of_text(last_user_text(params)),
+    )
+
+
+def batch_charges(batches: Iterable[Batch], answerer: Answerer, now: dt.datetime) -> Iterator[Charge]:
+    """What the requests cost that have succeeded by now; errored, canceled and expired ones cost nothing."""
+    for batch in batches:
+        for request in batch.requests:
+            if batch.outcome(request, now) == "succeeded":
+                yield _charge(
+                    request.params,
+                    reply(request.params, request.fate.script, answerer),
+                    kind="batch",
+                    params_sha256=request.params_sha256,
+                    document_sha256=request.document_sha256,
+                    ids=(batch.id, request.custom_id),
+                )
+
+
+def _charge(  # noqa: PLR0913  the fields of a charge
+    params: dict[str, Any],
+    answer: Reply,
+    *,
+    kind: Literal["batch", "synchronous"],
+    params_sha256: str,
+    document_sha256: str,
+    ids: tuple[str | None, str | None] = (None, None),
+) -> Charge:
+    tokens = input_tokens(params)
+    model = MODELS[params["model"]]
+    cost = model.cost_usd(tokens, answer.output_tokens, kind)
+    return Charge(
+        batch_id=ids[0],
+        custom_id=ids[1],
+        kind=kind,
+        model=model.id,
+        params_sha256=params_sha256,
+        document_sha256=document_sha256,
+        input_tokens=tokens,
+        output_tokens=answer.output_tokens,
+        cost_usd=cost,
+    )
+
+
+def statement(charges: Iterable[Charge]) -> dict[str, Any]:
+    """The bill as JSON: the requests and the totals."""
+    rows = list(charges)
+    return {
+        "requests": [asdict(charge) for charge in rows],
+        "totals": {
+            "requests": len(rows),
+            "input_tokens": sum(charge.input_tokens for charge in rows),
+            "output_tokens": sum(charge.output_tokens for charge in rows),
+            "cost_usd": sum(charge.cost_usd for charge in rows),
+        },
+        "prices_read_on": PRICES_READ_ON.isoformat(),
+    }

@@ -1,0 +1,103 @@
+"""Reading request parameters: the text in them, the document in the text, and fingerprints of both."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+from xml.sax.saxutils import unescape
+
+import orjson
+
+CHARACTERS_PER_TOKEN = 3.5
+
+_OPENING = re.compile(
+    r"""^<document-(?P<fence>[0-9a-f]{12})(?P<attributes>(?:\s+[\w-]+=(?:"[^"]*"|'[^']*'))*)\s*>[ \t]*\r?\n""",
+    re.MULTILINE,
+)
+_ATTRIBUTE = re.compile(r"""([\w-]+)=("[^"]*"|'[^']*')""")
+_LINE_NUMBER = re.compile(r"^ *\d+\| ?")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The document found in a prompt: its text without line numbers, its path and its language."""
+
+    path: str
+    language: str
+    text: str
+
+    @property
+    def lines(self) -> list[str]:
+        r"""Its lines, split on "\n" alone, so that line N of the prompt is `lines[N - 1]`."""
+        return self.text.split("\n")
+
+
+def text_of(content: object) -> str:
+    """The text of a message's or system prompt's content: a string, or the text blocks of a list."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        blocks = (block.get("text") for block in content if isinstance(block, dict))
+        return "\n".join(text for text in blocks if isinstance(text, str))
+    return ""
+
+
+def last_user_text(params: dict[str, Any]) -> str:
+    """The text of the last user message; empty when there is none."""
+    messages = params.get("messages")
+    for message in reversed(messages if isinstance(messages, list) else []):
+        if isinstance(message, dict) and message.get("role") == "user":
+            return text_of(message.get("content"))
+    return ""
+
+
+def input_tokens(params: dict[str, Any]) -> int:
+    """An estimate of the prompt's length in tokens: system prompt, messages and tools."""
+    characters = len(text_of(params.get("system")))
+    messages = params.get("messages")
+    for message in messages if isinstance(messages, list) else []:
+        if isinstance(message, dict):
+            characters += len(text_of(message.get("content")))
+    if params.get("tools"):
+        characters += len(orjson.dumps(params["tools"]))
+    return token_count(characters)
+
+
+def token_count(characters: int) -> int:
+    """An estimate of how many tokens so many characters of text are; never less than one."""
+    return max(1, math.ceil(characters / CHARACTERS_PER_TOKEN))
+
+
+def sha256_of_params(params: dict[str, Any]) -> str:
+    """The SHA-256, in hex, of the parameters as JSON with sorted keys and no spaces."""
+    return hashlib.sha256(orjson.dumps(params, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def sha256_of_text(text: str) -> str:
+    """The SHA-256, in hex, of a text in UTF-8."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def find_document(text: str) -> Document | None:
+    """The first `<document-FENCE …>` of a prompt, or None when there is none that is closed."""
+    for opening in _OPENING.finditer(text):
+        end = text.find(f"\n</document-{opening['fence']}>", opening.end() - 1)
+        if end < 0:
+            continue
+        attributes = {name: _unquote(value) for name, value in _ATTRIBUTE.findall(opening["attributes"])}
+        body = text[opening.end() : max(end, opening.end())]
+        return Document(
+            path=attributes.get("path", ""), language=attributes.get("language", ""), text=_without_numbers(body)
+        )
+    return None
+
+
+def _unquote(value: str) -> str:
+    return unescape(value[1:-1], {"&quot;": '"', "&apos;": "'", "&#10;": "\n", "&#13;": "\r", "&#9;": "\t"})
+
+
+def _without_numbers(body: str) -> str:
+    return "\n".join(_LINE_NUMBER.sub("", line, count=1) for line in body.split("\n"))
