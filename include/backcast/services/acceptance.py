@@ -1,0 +1,85 @@
+"""Decides whether a result is an answer: its stop reason is good, its schema holds and its evidence is there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema
+import orjson
+
+from backcast.domain.failures import Cause, cause_of_error, cause_of_result, cause_of_stop_reason
+from backcast.domain.lines import quote_is_at, split_lines
+
+_FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?```\s*\Z", re.DOTALL)
+_LONGEST_DETAIL = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An answer as parsed, or the cause for which there is none, with the detail that names it."""
+
+    answer: dict[str, Any] | None
+    cause: Cause | None = None
+    detail: str = ""
+
+
+class Judge:
+    """Judges results by one answer schema (JSON text)."""
+
+    def __init__(self, answer_schema: str) -> None:
+        self._validator = jsonschema.Draft202012Validator(orjson.loads(answer_schema))
+
+    def verdict(self, result: dict[str, Any], document: str) -> Verdict:
+        """Judge a result row's `result` against the document it is about."""
+        match result.get("type"):
+            case "succeeded":
+                return self._judge_message(result.get("message") or {}, document)
+            case "errored":
+                inner = (result.get("error") or {}).get("error") or {}
+                error_type, message = str(inner.get("type", "")), str(inner.get("message", ""))
+                return _rejected(cause_of_error(error_type, message), f"{error_type}: {message}")
+            case other:
+                return _rejected(cause_of_result(str(other)), str(other))
+
+    def _judge_message(self, message: dict[str, Any], document: str) -> Verdict:
+        stop_reason = message.get("stop_reason")
+        cause = cause_of_stop_reason(stop_reason)
+        if cause is not None:
+            return _rejected(cause, f"stop_reason {stop_reason}")
+        try:
+            answer = parse_answer(message)
+        except ValueError as error:
+            return _rejected(Cause.MALFORMED, f"the answer is not JSON: {error}")
+        wrong = next(self._validator.iter_errors(answer), None)
+        if wrong is not None:
+            return _rejected(Cause.MALFORMED, f"{wrong.json_path}: {wrong.message}")
+        unsupported = _unsupported_claim(answer, document)
+        if unsupported:
+            return _rejected(Cause.UNSUPPORTED_CLAIM, unsupported)
+        return Verdict(answer)
+
+
+def parse_answer(message: dict[str, Any]) -> Any:  # noqa: ANN401  the answer may be any JSON until it is validated
+    """Return the JSON that a message's text holds; thinking and other blocks are passed over.
+
+    Raises:
+        ValueError: there is no JSON.
+    """
+    text = "".join(block.get("text", "") for block in message.get("content", []) if block.get("type") == "text")
+    fenced = _FENCED.match(text)
+    return orjson.loads(fenced.group(1) if fenced else text)
+
+
+def _unsupported_claim(answer: dict[str, Any], document: str) -> str | None:
+    lines = split_lines(document)
+    for number, finding in enumerate(answer.get("findings", []), 1):
+        start, end = finding["line_start"], finding["line_end"]
+        if not quote_is_at(lines, finding["evidence"], start, end):
+            return f"finding {number} quotes what is not in lines {start} to {end}"
+    return None
+
+
+def _rejected(cause: Cause, detail: str) -> Verdict:
+    return Verdict(None, cause, detail[:_LONGEST_DETAIL].replace("\0", " "))

@@ -1,0 +1,129 @@
+"""Collects a run's documents: stores them by content, reuses answers, and says what the rest will cost."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from backcast.domain.errors import InputError
+from backcast.domain.workflow import answer_key
+from backcast.ledger.connection import Connection, Ledger, Row, sql
+from backcast.ledger.copy import copy_in, stream
+from backcast.ledger.runs import load_run, lock_run, selection_of
+from backcast.services.estimate import CostModel
+from backcast.settings import load_model
+from backcast.sources.git import GitSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from backcast.domain.documents import SourceDocument
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What a run collected. `to_send` requests cost about `estimated_usd` as a batch."""
+
+    commit: str
+    collected: int
+    skipped: tuple[tuple[str, int], ...]
+    reused: int
+    to_send: int
+    estimated_usd: Decimal
+
+
+def collect(ledger: Ledger, run_id: int, *, cache: Path) -> Collection:
+    """Collect the documents of a run, once: a later call only tells what was collected.
+
+    Args:
+        ledger: where the run is.
+        run_id: the run.
+        cache: where clones of remote repositories are kept.
+
+    Raises:
+        InputError: the repository cannot be read, or nothing of it is left after filtering.
+    """
+    with ledger.transaction() as connection:
+        if lock_run(connection, run_id) == "open":
+            _collect(connection, load_run(connection, run_id), cache)
+        return _summary(connection, run_id)
+
+
+def _collect(connection: Connection, run: Row, cache: Path) -> None:
+    source = GitSource(run["repository"], run["ref"], cache, selection_of(run))
+    snapshot = source.snapshot()
+    connection.execute(sql("create_collected"))
+    copy_in(connection, "copy_collected", _rows(source.documents(snapshot), run))
+    key = {"run_id": run["run_id"]}
+    connection.execute(sql("store_contents"))
+    connection.execute(sql("store_documents"), key)
+    _require_documents(connection, run)
+    if not run["full_run"]:
+        connection.execute(sql("reuse_answers"), {**key, "simulated": run["simulated"]})
+    connection.execute(sql("create_root_requests"), {**key, "max_tokens": run["max_tokens"]})
+    connection.execute(
+        sql("finish_collecting"),
+        {
+            **key,
+            "commit_id": snapshot.commit,
+            "committed_at": snapshot.committed_at,
+            "estimated_usd": _estimate(connection, run),
+        },
+    )
+
+
+def _rows(documents: Iterable[SourceDocument], run: Row) -> Iterator[tuple[object, ...]]:
+    for document in documents:
+        content_hash = key = None
+        if document.text is not None:
+            content_hash = hashlib.sha256(document.text.encode()).hexdigest()
+            key = answer_key(content_hash, run["prompt_hash"], run["model"])
+        yield (
+            document.path,
+            document.language,
+            document.size,
+            content_hash,
+            key,
+            document.skip_reason,
+            document.text,
+        )
+
+
+def _require_documents(connection: Connection, run: Row) -> None:
+    skipped = _skipped(connection, run["run_id"])
+    row = connection.execute(sql("collectable"), {"run_id": run["run_id"]}).fetchone()
+    if row and row["count"]:
+        return
+    reasons = ", ".join(f"{count} {reason}" for reason, count in skipped) or "it tracks no files"
+    raise InputError(
+        f"Nothing of {run['repository']} at {run['ref']} is left to analyse: {reasons}. "
+        "Check the repository, the ref, and the patterns in include and exclude."
+    )
+
+
+def _estimate(connection: Connection, run: Row) -> Decimal:
+    costs = CostModel(load_model(run["model"]), run["system_template"], run["answer_schema"])
+    sizes = stream(connection, "root_request_sizes", {"run_id": run["run_id"]})
+    return sum((costs.batch_usd(row["characters"]) for row in sizes), Decimal(0))
+
+
+def _skipped(connection: Connection, run_id: int) -> tuple[tuple[str, int], ...]:
+    rows = connection.execute(sql("skipped_by_reason"), {"run_id": run_id}).fetchall()
+    return tuple((row["reason"], row["count"]) for row in rows)
+
+
+def _summary(connection: Connection, run_id: int) -> Collection:
+    row = connection.execute(sql("collection_summary"), {"run_id": run_id}).fetchone()
+    if row is None:
+        raise InputError(f"The ledger has no run {run_id}.")
+    return Collection(
+        commit=row["commit_id"],
+        collected=row["collected"],
+        skipped=_skipped(connection, run_id),
+        reused=row["reused"],
+        to_send=row["estimated_requests"],
+        estimated_usd=row["estimated_usd"],
+    )

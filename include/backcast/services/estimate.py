@@ -1,0 +1,75 @@
+"""What a run will cost, before anything is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from backcast.domain.pricing import Model, Usage, batch_cost, estimate_tokens, synchronous_cost
+from backcast.settings import cache_folder, run_settings
+from backcast.sources.git import GitSource
+
+# What an answer of a code review has been seen to need: a handful of findings.
+_ANSWER_TOKENS = 800
+# Line numbers and the fence add about this share to a document.
+_NUMBERING = Decimal("1.2")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a first round would send. Money in US dollars: as a batch, and the same work synchronously."""
+
+    documents: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal
+    synchronous_usd: Decimal
+    model: str
+
+
+class CostModel:
+    """Estimates single requests of one model and prompt."""
+
+    def __init__(self, model: Model, system_template: str, answer_schema: str) -> None:
+        self._model = model
+        self._shared_tokens = estimate_tokens(len(system_template) + len(answer_schema))
+
+    def usage(self, characters: int) -> Usage:
+        """Estimate the tokens of a request about a document of so many characters."""
+        document = estimate_tokens(int(characters * _NUMBERING))
+        return Usage(input_tokens=self._shared_tokens + document, output_tokens=_ANSWER_TOKENS)
+
+    def batch_usd(self, characters: int) -> Decimal:
+        """Estimate what such a request costs in a batch."""
+        return batch_cost(self._model, self.usage(characters))
+
+    def synchronous_usd(self, characters: int) -> Decimal:
+        """Estimate what such a request costs synchronously."""
+        return synchronous_cost(self._model, self.usage(characters))
+
+
+def estimate_night(
+    repository: str | None = None,
+    ref: str | None = None,
+    max_documents: int | None = None,
+    *,
+    workflow: str = "nightly_tech_debt",
+) -> Estimate:
+    """Estimate a run of a workflow on a repository, without ledger and API; earlier answers are not considered."""
+    params: dict[str, Any] = {"repository": repository, "ref": ref, "max_documents": max_documents}
+    settings = run_settings(workflow, params)
+    source = GitSource(settings.repository, settings.ref, cache_folder(), settings.selection)
+    costs = CostModel(settings.model, settings.prompt.system_template, settings.prompt.answer_schema)
+    documents = input_tokens = output_tokens = 0
+    cost = synchronous = Decimal(0)
+    for document in source.documents(source.snapshot()):
+        if document.text is None:
+            continue
+        usage = costs.usage(len(document.text))
+        documents += 1
+        input_tokens += usage.input_tokens
+        output_tokens += usage.output_tokens
+        cost += batch_cost(settings.model, usage)
+        synchronous += synchronous_cost(settings.model, usage)
+    return Estimate(documents, input_tokens, output_tokens, cost, synchronous, settings.model.name)

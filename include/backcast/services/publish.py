@@ -1,0 +1,149 @@
+"""Publishes a run: settles every document's outcome, writes the report, and freezes both together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from backcast.domain.errors import InDoubtError
+from backcast.domain.findings import with_fingerprints
+from backcast.domain.report import Finding, FindingStatus, Report, SkippedDocuments, Spend, Totals, UnansweredDocument
+from backcast.ledger.connection import Connection, Ledger, Row, sql
+from backcast.ledger.copy import copy_in_chunks, stream
+from backcast.ledger.runs import load_run, lock_run
+from backcast.reports.ranking import pays_off_most
+from backcast.reports.writing import MARKDOWN, write_report
+from backcast.services.acceptance import parse_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from backcast.services.open_run import Clock
+
+_FINDING_FIELDS = [field.name for field in fields(Finding) if field.name != "status"]
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """Where a run's report is; None when the run was only to be estimated."""
+
+    report: Path | None
+
+
+def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publication:
+    """Settle and report a run, once; a later call only tells where the report is.
+
+    The report is written before the ledger says so: a kill in between leaves a report that the next call replaces.
+
+    Raises:
+        InDoubtError: requests of the run have no answer yet.
+        ReportError: the report cannot be written; the run stays as it was.
+    """
+    with ledger.transaction() as connection:
+        state = lock_run(connection, run_id)
+        run = load_run(connection, run_id)
+        if state == "published":
+            return Publication(Path(run["report_path"]))
+        if run["dry_run"]:
+            connection.execute(sql("close_estimate"), {"run_id": run_id})
+            return Publication(None)
+        _require_answers(connection, run_id)
+        _settle(connection, run_id)
+        report = _report(connection, {**run, "published_at": clock()})
+        folder = reports / run["workflow"] / f"{run['opened_at']:%Y-%m-%dT%H%M%SZ}-run-{run_id}"
+        path = write_report(report, folder) / MARKDOWN
+        connection.execute(
+            sql("publish_run"),
+            {
+                "run_id": run_id,
+                "published_at": report.published_at,
+                "report_path": str(path),
+                "answered": report.totals.answered,
+                "reused": report.totals.reused,
+                "skipped": report.totals.skipped,
+                "unanswered": report.totals.unanswered,
+            },
+        )
+    return Publication(path)
+
+
+def _require_answers(connection: Connection, run_id: int) -> None:
+    row = connection.execute(sql("open_requests"), {"run_id": run_id}).fetchone()
+    if row and row["count"]:
+        raise InDoubtError(
+            f"{row['count']} requests of run {run_id} have no result yet, so nothing is published. Clear the task "
+            "that stopped, and its downstream tasks; what was sent is found again."
+        )
+
+
+def _settle(connection: Connection, run_id: int) -> None:
+    key = {"run_id": run_id}
+    connection.execute(sql("settle_answered"), key)
+    connection.execute(sql("settle_unanswered"), key)
+    copy_in_chunks(connection, "copy_findings", _finding_rows(connection, run_id))
+
+
+def _finding_rows(connection: Connection, run_id: int) -> Iterator[tuple[Any, ...]]:
+    for row in stream(connection, "answers_of_run", {"run_id": run_id}, at_a_time=50):
+        answer = parse_answer(orjson.loads(row["raw"])["message"])
+        for fingerprint, finding in with_fingerprints(row["path"], answer["findings"]):
+            yield (
+                run_id,
+                fingerprint,
+                row["document_id"],
+                finding["line_start"],
+                finding["line_end"],
+                *(_text(finding[name]) for name in ("category", "severity", "effort", "title", "why", "suggestion")),
+                _text(finding["evidence"]),
+            )
+
+
+def _text(value: str) -> str:
+    # PostgreSQL's text cannot hold NUL, which JSON can.
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _report(connection: Connection, run: Row) -> Report:
+    key = {"run_id": run["run_id"]}
+    previous = connection.execute(sql("previous_run"), key).fetchone()
+    both = {**key, "previous_run_id": previous["run_id"] if previous else None}
+    totals = connection.execute(sql("totals_of_run"), key).fetchone() or {}
+    spend = connection.execute(sql("spend_of_run"), key).fetchone() or {}
+    return Report(
+        workflow=run["workflow"],
+        run_id=run["run_id"],
+        repository=run["repository"],
+        ref=run["ref"],
+        commit=run["commit_id"],
+        committed_at=run["committed_at"],
+        model=run["model"],
+        prompt_version=run["prompt_version"],
+        simulated=run["simulated"],
+        opened_at=run["opened_at"],
+        published_at=run["published_at"],
+        deadline=run["deadline"],
+        previous_published_at=previous["published_at"] if previous else None,
+        totals=Totals(**totals),
+        spend=Spend(**spend),
+        findings=tuple(pays_off_most(_findings(connection, both))),
+        fixed=tuple(_finding(row, "fixed") for row in connection.execute(sql("fixed_findings"), both).fetchall()),
+        unanswered=tuple(
+            UnansweredDocument(**row) for row in connection.execute(sql("unanswered_documents"), key).fetchall()
+        ),
+        skipped=tuple(
+            SkippedDocuments(row["reason"], row["count"], tuple(row["examples"]))
+            for row in connection.execute(sql("skipped_by_reason"), key).fetchall()
+        ),
+    )
+
+
+def _findings(connection: Connection, both: Row) -> list[Finding]:
+    rows = connection.execute(sql("findings_of_run"), both).fetchall()
+    return [_finding(row, "persisting" if row["persisting"] else "new") for row in rows]
+
+
+def _finding(row: Row, status: FindingStatus) -> Finding:
+    return Finding(status=status, **{name: row[name] for name in _FINDING_FIELDS})

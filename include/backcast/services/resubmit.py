@@ -1,0 +1,53 @@
+"""Makes the requests of a later round: only what failed, each changed so that it can succeed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from backcast.domain.failures import Cause, Remedy, next_attempt
+from backcast.ledger.connection import Connection, Ledger, Row, sql
+from backcast.ledger.copy import copy_in_chunks, stream
+from backcast.ledger.runs import load_run, lock_run
+from backcast.settings import load_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(slots=True)
+class Resubmission:
+    """How many failed requests go again, and how many are given up, by (cause, remedy)."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+def resubmit_failures(ledger: Ledger, run_id: int, round_number: int) -> Resubmission:
+    """Give each request that failed before this round its remedy: a child request in this round, or none.
+
+    A second call finds that they have their children, and makes no more.
+    """
+    resubmission = Resubmission()
+    with ledger.transaction() as connection:
+        lock_run(connection, run_id)
+        key = {"run_id": run_id, "round": round_number}
+        for row in connection.execute(sql("remedies_of_round"), key):
+            resubmission.counts[row["cause"], row["remedy"]] += row["count"]
+        connection.execute(sql("create_remedies"))
+        remedies = _remedies(connection, load_run(connection, run_id), key, resubmission)
+        copy_in_chunks(connection, "copy_remedies", remedies)
+        connection.execute(sql("create_child_requests"), key)
+    return resubmission
+
+
+def _remedies(connection: Connection, run: Row, key: Row, resubmission: Resubmission) -> Iterator[tuple[int, str, int]]:
+    limit = load_model(run["model"]).max_output_tokens
+    for row in stream(connection, "failed_requests", key):
+        cause = Cause(row["cause"])
+        following = next_attempt(
+            cause, row["detail"], attempts=row["attempt"], max_tokens=row["max_tokens"], model_limit=limit
+        )
+        resubmission.counts[cause, following.remedy] += 1
+        if following.remedy is not Remedy.GIVE_UP:
+            yield row["request_id"], following.remedy, following.max_tokens

@@ -1,0 +1,169 @@
+"""Reads workflows and settings: run parameters over `BACKCAST_*` environment over `workflow.yaml` over defaults."""
+
+from __future__ import annotations
+
+import json
+import os
+from decimal import Decimal
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import yaml
+
+from backcast.domain.documents import Selection
+from backcast.domain.durations import parse_duration
+from backcast.domain.errors import InputError
+from backcast.domain.pricing import Model, Price
+from backcast.domain.workflow import PromptVersion, RunSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def workflows_folder() -> Path:
+    """Return where workflows are declared: `BACKCAST_WORKFLOWS`, or `include/workflows` of this project."""
+    configured = os.environ.get("BACKCAST_WORKFLOWS")
+    return Path(configured) if configured else Path(__file__).resolve().parent.parent / "workflows"
+
+
+def reports_folder() -> Path:
+    """Return where reports are written: `BACKCAST_REPORTS`, or `reports` in the working directory."""
+    return Path(os.environ.get("BACKCAST_REPORTS") or "reports").resolve()
+
+
+def cache_folder() -> Path:
+    """Return where clones are kept: below `BACKCAST_HOME`, or the user's cache folder."""
+    home = os.environ.get("BACKCAST_HOME")
+    if home:
+        return Path(home).resolve() / "git"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "backcast" / "git"
+
+
+def poll_interval_seconds() -> float:
+    """Return how long to wait between two looks at a batch, in seconds: `BACKCAST_POLL_INTERVAL`, or 60."""
+    text = os.environ.get("BACKCAST_POLL_INTERVAL", "60")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if seconds <= 0:
+        raise InputError(f"BACKCAST_POLL_INTERVAL is {text!r}: write a number of seconds above 0.")
+    return seconds
+
+
+def load_model(name: str) -> Model:
+    """Return a model's limits and prices.
+
+    Raises:
+        InputError: the model has no entry, so what it would cost is not known.
+    """
+    known = _models()
+    if name not in known:
+        raise InputError(f"The model {name!r} is not known here. Choose one of {', '.join(sorted(known))}.")
+    entry = known[name]
+    prices = tuple(
+        Price(Decimal(price["input"]), Decimal(price["output"]), price.get("up_to_input_tokens"))
+        for price in entry["prices"]
+    )
+    share = Decimal(entry.get("cache_read_share", "0.1"))
+    return Model(name, entry["max_input_tokens"], entry["max_output_tokens"], prices, share)
+
+
+@cache
+def _models() -> dict[str, Any]:
+    text = (resources.files("backcast") / "models.yaml").read_text(encoding="utf-8")
+    models: dict[str, Any] = yaml.safe_load(text)["models"]
+    return models
+
+
+def load_workflow(name: str) -> dict[str, Any]:
+    """Return `workflow.yaml` of a workflow, checked against the schema of workflow files.
+
+    Raises:
+        InputError: there is no such workflow, or its file is wrong.
+    """
+    path = workflows_folder() / name / "workflow.yaml"
+    try:
+        declared = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"There is no workflow {name!r}: {path} does not exist.") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {error}") from error
+    schema = json.loads((resources.files("backcast") / "workflow.schema.json").read_text(encoding="utf-8"))
+    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(declared), key=lambda error: error.json_path)
+    if errors:
+        listed = "; ".join(f"{error.json_path.removeprefix('$.')}: {error.message}" for error in errors)
+        raise InputError(f"{path} does not declare a workflow: {listed}")
+    return dict(declared)
+
+
+def load_prompt(workflow: str, version: str) -> PromptVersion:
+    """Return a version of a workflow's prompt with its answer schema, from the workflow's folder."""
+    folder = workflows_folder() / workflow
+    try:
+        schema = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
+        return PromptVersion(
+            version=version,
+            system_template=(folder / "prompts" / f"{version}.md.j2").read_text(encoding="utf-8"),
+            document_template=(folder / "prompts" / "document.md.j2").read_text(encoding="utf-8"),
+            # Without blanks, since it travels in every request.
+            answer_schema=json.dumps(schema, separators=(",", ":")),
+        )
+    except OSError as error:
+        raise InputError(f"The prompt {version!r} of workflow {workflow!r} cannot be read: {error}") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{folder / 'schema.json'} is not JSON: {error}") from error
+
+
+def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
+    """Weigh run parameters, environment, `workflow.yaml` and defaults into the settings of one run.
+
+    Raises:
+        InputError: a value cannot be used; the message names it.
+    """
+    declared = load_workflow(workflow)
+    source = declared["source"]
+    try:
+        sla = parse_duration(str(_first(params, "sla", declared["sla"])))
+    except ValueError as error:
+        raise InputError(f"The SLA cannot be used: {error}") from error
+    return RunSettings(
+        workflow=workflow,
+        repository=str(_first(params, "repository", _from_project(source["repository"]))),
+        ref=str(_first(params, "ref", source["ref"])),
+        selection=Selection(
+            include=_patterns(params, "include", source),
+            exclude=_patterns(params, "exclude", source),
+            max_document_bytes=source["max_document_bytes"],
+            max_documents=_max_documents(params, source),
+        ),
+        sla=sla,
+        model=load_model(str(_first(params, "model", declared["model"]))),
+        max_tokens=declared["max_tokens"],
+        prompt=load_prompt(workflow, declared["prompt"]),
+        dry_run=bool(params.get("dry_run")),
+        full=bool(params.get("full")),
+    )
+
+
+def _first(params: Mapping[str, Any], name: str, declared: Any) -> Any:  # noqa: ANN401  YAML holds anything
+    return params.get(name) or os.environ.get(f"BACKCAST_{name.upper()}") or declared
+
+
+def _from_project(repository: str) -> str:
+    # "." in a workflow file means the project that holds it, not whatever directory a worker runs in.
+    return str(Path(__file__).resolve().parent.parent.parent) if repository == "." else repository
+
+
+def _patterns(params: Mapping[str, Any], name: str, source: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(params.get(name) or source.get(name) or ())
+
+
+def _max_documents(params: Mapping[str, Any], source: Mapping[str, Any]) -> int | None:
+    wanted = _first(params, "max_documents", source.get("max_documents"))
+    cap = os.environ.get("BACKCAST_MAX_DOCUMENTS_CAP")
+    limits = [int(limit) for limit in (wanted, cap) if limit]
+    return min(limits) if limits else None

@@ -1,0 +1,63 @@
+"""Parameters win over the environment, which wins over workflow.yaml."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from backcast.domain.errors import InputError
+from backcast.settings import load_model, load_workflow, poll_interval_seconds, run_settings
+
+WORKFLOW = "nightly_tech_debt"
+
+
+def test_each_place_wins_over_the_one_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_settings(WORKFLOW, {}).model.name == "claude-sonnet-5-5"
+    monkeypatch.setenv("BACKCAST_MODEL", "claude-haiku-5-5")
+    assert run_settings(WORKFLOW, {"model": None}).model.name == "claude-haiku-5-5"
+    assert run_settings(WORKFLOW, {"model": "claude-opus-5-5"}).model.name == "claude-opus-5-5"
+
+
+def test_the_repository_of_the_workflow_file_is_this_project() -> None:
+    settings = run_settings(WORKFLOW, {})
+    assert (Path(settings.repository) / "pyproject.toml").is_file()
+    assert settings.sla == timedelta(hours=30)
+
+
+def test_a_cap_on_documents_holds_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKCAST_MAX_DOCUMENTS_CAP", "10")
+    assert run_settings(WORKFLOW, {}).selection.max_documents == 10
+    assert run_settings(WORKFLOW, {"max_documents": 3}).selection.max_documents == 3
+    assert run_settings(WORKFLOW, {"max_documents": 500}).selection.max_documents == 10
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"claude-nonesuch.*claude-haiku-4-5, claude-haiku-5-5"):
+        load_model("claude-nonesuch")
+
+
+def test_a_duration_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="write it like 30h"):
+        run_settings(WORKFLOW, {"sla": "tomorrow"})
+
+
+def test_a_poll_interval_must_be_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKCAST_POLL_INTERVAL", "soon")
+    with pytest.raises(InputError, match="number of seconds above 0"):
+        poll_interval_seconds()
+
+
+def test_a_workflow_file_says_what_is_wrong_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKCAST_WORKFLOWS", str(tmp_path))
+    with pytest.raises(InputError, match="There is no workflow 'mine'"):
+        load_workflow("mine")
+    (tmp_path / "mine").mkdir()
+    file = tmp_path / "mine" / "workflow.yaml"
+    file.write_text("name: [")
+    with pytest.raises(InputError, match="is not YAML"):
+        load_workflow("mine")
+    file.write_text("name: mine\nrounds: 9\n")
+    with pytest.raises(InputError, match="rounds: 9 is greater than the maximum of 3"):
+        load_workflow("mine")
