@@ -1,0 +1,85 @@
+"""The form that a manual trigger shows, and what all batch DAGs have in common."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Param
+
+from backcast.settings import load_workflow
+
+
+def default_args() -> dict[str, Any]:
+    """Return the arguments of every task: an owner, and retries for what may pass by itself."""
+    return {
+        "owner": "backcast",
+        "retries": 3,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=10),
+    }
+
+
+def batch_params() -> dict[str, Param]:
+    """Return the form of a batch DAG. What is left empty comes from the environment or from the workflow."""
+    return {
+        "repository": Param(
+            None,
+            type=["null", "string"],
+            title="Repository",
+            description="Path or URL of a git repository. Empty: the one that the workflow names.",
+        ),
+        "ref": Param(
+            None, type=["null", "string"], title="Ref", description="Branch, tag or commit. Empty: the workflow's."
+        ),
+        "include": Param(
+            [],
+            type="array",
+            items={"type": "string"},
+            title="Only these files",
+            description="Patterns as in .gitignore, one a line, such as src/ or *.py. Empty: every source file.",
+        ),
+        "exclude": Param(
+            [],
+            type="array",
+            items={"type": "string"},
+            title="Not these files",
+            description="Patterns as in .gitignore, one a line, such as tests/fixtures/.",
+        ),
+        "max_documents": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            title="At most so many documents",
+            description="Takes the first ones in path order. Empty: all.",
+        ),
+        "model": Param(
+            None, type=["null", "string"], title="Model", description="Model that answers. Empty: the workflow's."
+        ),
+        "dry_run": Param(
+            False,  # noqa: FBT003  Param takes its default by position
+            type="boolean",
+            title="Estimate only",
+            description="Collects the documents and says what they would cost; sends nothing.",
+        ),
+        "full": Param(
+            False,  # noqa: FBT003  as above
+            type="boolean",
+            title="Ask about everything again",
+            description="Sends every document, also those whose content already has an accepted answer. Costs more.",
+        ),
+    }
+
+
+def documentation(workflow: str) -> str:
+    """Return what the DAG's page says of it."""
+    declared = load_workflow(workflow)
+    return (
+        f"### {declared['name'].replace('_', ' ')}\n\n{declared['description']}\n\n"
+        f"Sends one request a document to the Message Batches API, at half the price, and waits without a worker "
+        f"slot. What fails goes again in a second round. The report lands in `reports/{declared['name']}/`, due "
+        f"{declared['sla']} after the run was opened.\n\n"
+        "Trigger it by hand to choose the repository, or to estimate the cost without sending anything. Clearing a "
+        "task is safe: what was sent is found again, and nothing is paid twice."
+    )
