@@ -1,0 +1,67 @@
+# `make run` needs nothing but python3 (3.11 to 3.13) with venv, and git; the rest it installs into .venv.
+
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.stamp-installed
+
+# Read from the environment by the `backcast` command. `make run REPO=…` and `REPO=… make run` are the same.
+export REPO REF MAX_DOCUMENTS API YES RESUME AIRFLOW_PORT SIMULATOR_PORT SIMULATOR_SPEED BACKCAST_HOME PYTHON
+
+PYTEST_ARGS ?=
+
+.PHONY: help install run up test test-all check lock clean
+
+help: ## List what can be made.
+	@echo "make TARGET [VARIABLE=value ...]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@echo
+	@echo "  REPO             repository to review, path or URL; this one unless told"
+	@echo "  REF              branch, tag or commit; HEAD unless told"
+	@echo "  MAX_DOCUMENTS    review only so many files"
+	@echo "  API              simulator, or anthropic: the real API, which costs money"
+	@echo "  YES=1            agree to the estimated cost of the real API beforehand"
+	@echo "  RESUME           id of a run on the real API to follow again"
+	@echo "  AIRFLOW_PORT     8080, or the next that is free"
+	@echo "  SIMULATOR_PORT   8790, or the next that is free"
+	@echo "  SIMULATOR_SPEED  how many simulated seconds pass in a real one"
+	@echo "  BACKCAST_HOME    where databases, logs and secrets are kept: .backcast"
+	@echo "  PYTHON           Python to make .venv with"
+	@echo "  PYTEST_ARGS      more arguments for pytest"
+
+install: $(STAMP) ## Make .venv with the pinned packages.
+
+$(STAMP): requirements.txt requirements-bootstrap.txt pyproject.toml scripts/bootstrap.sh
+	@sh scripts/bootstrap.sh
+	@touch $@
+
+run: install ## Run the nightly tech-debt report once: everything is started, and stopped at the end.
+	@$(BIN)/backcast night
+
+up: install ## Start everything and leave it running until Ctrl-C.
+	@$(BIN)/backcast up
+
+test: install ## Run the tests, but for the slow ones.
+	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+
+test-all: install ## Run all tests.
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+check: install ## Check style, types and which way imports point.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-emit-find-links
+
+lock: install ## Pin the packages anew; `make lock UPGRADE=1` takes newer versions.
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --all-extras pyproject.toml --output-file requirements.txt
+	printf 'setuptools>=80\nuv\n' | \
+	  $(COMPILE) $(if $(UPGRADE),--upgrade) --no-annotate - --output-file requirements-bootstrap.txt
+
+clean: ## End what is left running; remove .venv, databases, logs and caches. Reports are kept.
+	@sh scripts/clean.sh
