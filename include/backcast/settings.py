@@ -164,6 +164,4 @@ def _patterns(params: Mapping[str, Any], name: str, source: Mapping[str, Any]) -
 
 def _max_documents(params: Mapping[str, Any], source: Mapping[str, Any]) -> int | None:
     wanted = _first(params, "max_documents", source.get("max_documents"))
-    cap = os.environ.get("BACKCAST_MAX_DOCUMENTS_CAP")
-    limits = [int(limit) for limit in (wanted, cap) if limit]
-    return min(limits) if limits else None
+    return int(wanted) if wanted else None

@@ -26,13 +26,6 @@ def test_the_repository_of_the_workflow_file_is_this_project() -> None:
     assert settings.sla == timedelta(hours=30)
 
 
-def test_a_cap_on_documents_holds_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BACKCAST_MAX_DOCUMENTS_CAP", "10")
-    assert run_settings(WORKFLOW, {}).selection.max_documents == 10
-    assert run_settings(WORKFLOW, {"max_documents": 3}).selection.max_documents == 3
-    assert run_settings(WORKFLOW, {"max_documents": 500}).selection.max_documents == 10
-
-
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"claude-nonesuch.*claude-haiku-4-5, claude-haiku-5-5"):
         load_model("claude-nonesuch")

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from backcast.local.postgres import PostgresServer
 
 ADMIN: Final = "admin"
-REAL_API_DOCUMENTS: Final = 10
-"""How many documents a run may send to the real API until its prompt was proved on a sample."""
 
 # What the caller has set for another Airflow, another database or another API must not reach ours.
 _FOREIGN: Final = ("AIRFLOW", "ANTHROPIC_", "PG", "BACKCAST_", "SUPERVISOR_")
@@ -158,14 +156,11 @@ def _connections(
 
 
 def _backcast_settings(options: StackOptions, server: PostgresServer) -> dict[str, str]:
-    settings = {
+    return {
         "BACKCAST_HOME": str(options.api_home),
         "BACKCAST_LEDGER": server.dsn("backcast"),
-        "BACKCAST_REPORTS": str(options.project / "reports"),
+        "BACKCAST_REPORTS": str(options.reports or options.project / "reports"),
         "BACKCAST_WORKFLOWS": str(options.project / "include" / "workflows"),
         # Simulated hours pass in seconds; the real API takes minutes at best.
         "BACKCAST_POLL_INTERVAL": "2" if options.api is Api.SIMULATOR else "60",
     }
-    if options.api is Api.ANTHROPIC:
-        settings["BACKCAST_MAX_DOCUMENTS_CAP"] = str(REAL_API_DOCUMENTS)
-    return settings

@@ -12,12 +12,13 @@ from backcast.domain.errors import BackcastError, InputError
 from backcast.ledger.progress import read_progress
 from backcast.local import summary
 from backcast.local.display import Display
-from backcast.local.environment import REAL_API_DOCUMENTS, simulator_url
+from backcast.local.environment import simulator_url
 from backcast.local.follow import external_key, failures, follow, start_run, wait_for_dag
 from backcast.local.options import Api
 from backcast.local.signals import Interrupted, ending_in_order
 from backcast.local.stack import Stack, running_stack
 from backcast.services.estimate import estimate_night
+from backcast.services.open_run import UNPROVED_DOCUMENTS
 from backcast.sources.git import GitSource
 from backcast.sources.location import Remote, parse_repository
 
@@ -168,8 +169,9 @@ def _agreed(options: NightOptions, repository: str, display: Display) -> bool:
     Raises:
         InputError: nobody is there to ask.
     """
-    limit = min(options.max_documents or REAL_API_DOCUMENTS, REAL_API_DOCUMENTS)
-    for line in summary.estimate_lines(estimate_night(repository, options.ref, limit)):
+    limit = min(options.max_documents or UNPROVED_DOCUMENTS, UNPROVED_DOCUMENTS)
+    estimate = estimate_night(repository, options.ref, limit)
+    for line in summary.estimate_lines(estimate, os.environ.get("ANTHROPIC_BASE_URL")):
         display.say(line)
     if options.yes:
         return True

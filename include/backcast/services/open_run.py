@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from backcast.domain.errors import InputError
 from backcast.ledger import runs
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from backcast.ledger.connection import Ledger
 
 Clock: TypeAlias = Callable[[], datetime]
+
+# The most documents that a real API gets in one run, until prompts can be proved on a sample first.
+UNPROVED_DOCUMENTS: Final = 10
 
 
 def open_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, settings: RunSettings, *, external_key: str) -> int:
@@ -39,13 +43,19 @@ def open_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, settings: Run
     with ledger.transaction() as connection:
         return runs.insert_run(
             connection,
-            settings,
+            settings if preflight.simulated else _capped(settings),
             external_key=external_key,
             repository=repository,
             simulated=preflight.simulated,
             base_url=api.base_url,
             opened_at=clock(),
         )
+
+
+def _capped(settings: RunSettings) -> RunSettings:
+    wanted = settings.selection.max_documents
+    most = UNPROVED_DOCUMENTS if wanted is None else min(wanted, UNPROVED_DOCUMENTS)
+    return replace(settings, selection=replace(settings.selection, max_documents=most))
 
 
 def _repository(named: str) -> str:
