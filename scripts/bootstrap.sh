@@ -28,8 +28,11 @@ find_python() {
         "\`apt-get install python3 python3-venv\`, or name one: make install PYTHON=/path/to/python3.12"
 }
 
+# A .venv that another tool made may lack pip.
 usable_venv() {
-    fits .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1
+    fits .venv/bin/python && {
+        .venv/bin/python -m pip --version || .venv/bin/python -m ensurepip
+    } >/dev/null 2>&1
 }
 
 install_with_uv() {

@@ -29,6 +29,14 @@ def project_folder() -> Path:
     return folder
 
 
+@dataclass(frozen=True, slots=True)
+class SimulatorOdds:
+    """The shares of requests that end without an answer: a few, as in a real night."""
+
+    errored: float = 0.03
+    expired: float = 0.01
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackOptions:
     """Where everything runs. A port of None means the usual one, or the next that is free."""
@@ -39,6 +47,8 @@ class StackOptions:
     airflow_port: int | None = None
     simulator_port: int | None = None
     simulator_speed: float | None = None
+    simulator_odds: SimulatorOdds = SimulatorOdds()
+    reports: Path | None = None
 
     @property
     def base(self) -> Path:

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -33,11 +33,16 @@ _PASSWORD_SETTING: Final = {"PGCONNECT_TIMEOUT": "10"}
 
 @dataclass(frozen=True, slots=True)
 class PostgresServer:
-    """A running server. `state` is the folder that goes away together with its data."""
+    """A running server; all of it is below `state`."""
 
     state: Path
     port: int
     password: str = field(repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """What is kept here comes and goes together with the data."""
+        return self.state / "cluster"
 
     def dsn(self, database: str) -> str:
         """Return the URL of a database, password included."""
@@ -54,8 +59,12 @@ class _Cluster:
     log: Path
 
     @property
+    def folder(self) -> Path:
+        return self.state / "cluster"
+
+    @property
     def data(self) -> Path:
-        return self.state / "data"
+        return self.folder / "data"
 
     def run(self, program: str, *arguments: str | Path, **environment: str) -> str:
         """Run one of PostgreSQL's programs, and return what it printed."""
@@ -80,7 +89,10 @@ def running_postgres(
     as_account.give(state)
     cluster = _Cluster(state, as_account, programs(state, as_account), home / "logs" / "postgres.log")
     cluster.log.parent.mkdir(exist_ok=True)
-    password = kept_secret(home / "secrets" / "postgres")
+    secret = home / "secrets" / "postgres"
+    if not secret.exists():
+        _put_aside(cluster)
+    password = kept_secret(secret)
     try:
         _initialise(cluster, password)
         _end_leftover(cluster)
@@ -98,17 +110,26 @@ def running_postgres(
 def remove_postgres(home: Path) -> None:
     """End the server of `home` if one is left, and delete its data, wherever that is."""
     state = state_folder(home)
-    pid = _leftover(state / "data")
+    pid = _leftover(state / "cluster" / "data")
     if pid is not None:
         _end(pid)
     shutil.rmtree(state, ignore_errors=True)
 
 
+def _put_aside(cluster: _Cluster) -> None:
+    """Keep, but do not use, the database of a home that somebody deleted: its password is gone."""
+    if cluster.folder.exists():
+        _end_leftover(cluster)
+        cluster.folder.rename(cluster.state / f"cluster-without-home-{time.time_ns()}")
+
+
 def _initialise(cluster: _Cluster, password: str) -> None:
-    if cluster.data.exists():
+    if cluster.folder.exists():
         return
-    draft = cluster.state / "data.new"
+    draft = cluster.state / "cluster.new"
     shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    cluster.account.give(draft)
     # A file, because the account may not open a pipe of ours, and an argument would be seen by everybody.
     with tempfile.NamedTemporaryFile("w", dir=cluster.state, prefix="password-") as file:
         file.write(password)
@@ -116,7 +137,7 @@ def _initialise(cluster: _Cluster, password: str) -> None:
         cluster.account.give(Path(file.name))
         cluster.run(
             "initdb",
-            f"--pgdata={draft}",
+            f"--pgdata={draft / 'data'}",
             f"--username={USER}",
             f"--pwfile={file.name}",
             "--auth=scram-sha-256",
@@ -125,7 +146,7 @@ def _initialise(cluster: _Cluster, password: str) -> None:
             "--no-instructions",
         )
     # Renamed last: what was begun and not finished is never taken for a database.
-    draft.rename(cluster.data)
+    draft.rename(cluster.folder)
 
 
 def _start(cluster: _Cluster, *, ephemeral: bool) -> int:
@@ -152,13 +173,14 @@ def _try_start(cluster: _Cluster, port: int, *, ephemeral: bool) -> bool:
 
 
 def _stop(cluster: _Cluster) -> None:
-    if _leftover(cluster.data) is None:
-        return
-    try:
-        cluster.run("pg_ctl", "stop", "-w", "-s", "-t", str(_STOP_SECONDS), "-m", "fast", "-D", cluster.data)
-    except BackcastError:
-        # Nothing is lost: it recovers at the next start. A server left behind would be worse.
-        cluster.run("pg_ctl", "stop", "-w", "-s", "-m", "immediate", "-D", cluster.data)
+    """Stop the server if it runs; for one that does not stop, recovery at the next start is the lesser evil."""
+    for mode in ("fast", "immediate"):
+        if _leftover(cluster.data) is None:
+            return
+        stop = ("stop", "-w", "-s", "-t", str(_STOP_SECONDS), "-m", mode, "-D", cluster.data)
+        # It may end between our look and pg_ctl's, which then complains; only the next look counts.
+        with suppress(BackcastError):
+            cluster.run("pg_ctl", *stop)
 
 
 def _end_leftover(cluster: _Cluster) -> None:

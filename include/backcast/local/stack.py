@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 AIRFLOW_PORT: Final = 8080
 SIMULATOR_PORT: Final = 8790
-SIMULATOR_SPEED: Final = 240.0
+SIMULATOR_SPEED: Final = 1440.0
 START_SECONDS: Final = 180.0
 
 _POLL_SECONDS: Final = 0.25
@@ -84,10 +84,11 @@ def choose_ports(options: StackOptions, say: Callable[[str], None]) -> Ports:
     """
     airflow = choose_port(options.airflow_port, AIRFLOW_PORT, "AIRFLOW_PORT")
     others = frozenset({airflow})
-    simulator = choose_port(options.simulator_port, SIMULATOR_PORT, "SIMULATOR_PORT", taken=others)
+    wanted = options.simulator_port if options.api is Api.SIMULATOR else None
+    simulator = choose_port(wanted, SIMULATOR_PORT, "SIMULATOR_PORT", taken=others)
     if options.airflow_port is None and airflow != AIRFLOW_PORT:
         say(f"Port {AIRFLOW_PORT} is taken: Airflow uses {airflow}")
-    if options.api is Api.SIMULATOR and options.simulator_port is None and simulator != SIMULATOR_PORT:
+    if options.api is Api.SIMULATOR and wanted is None and simulator != SIMULATOR_PORT:
         say(f"Port {SIMULATOR_PORT} is taken: the simulator uses {simulator}")
     worker_logs, trigger_logs = free_ports(2)
     return Ports(airflow, simulator, worker_logs, trigger_logs)
@@ -122,7 +123,7 @@ def _start(parts: ExitStack, options: StackOptions, say: Callable[[str], None]) 
     env = stack_environment(options, server, ports, os.environ)
     _migrate(server, env, say)
     say("Starting Airflow" + (" and the simulator" if options.api is Api.SIMULATOR else ""))
-    supervisor = parts.enter_context(supervised(stack_programs(options, ports), home, options.project, env))
+    supervisor = parts.enter_context(supervised(stack_programs(options, ports), home, env))
     airflow = parts.enter_context(AirflowApi(airflow_url(ports), ADMIN, admin_password(home)))
     stack = Stack(options, server, ports, supervisor, airflow, since)
     _wait_until_up(stack)
@@ -132,7 +133,7 @@ def _start(parts: ExitStack, options: StackOptions, say: Callable[[str], None]) 
 
 def stack_programs(options: StackOptions, ports: Ports) -> list[Program]:
     """Return what the supervisor keeps running."""
-    airflow = [sys.executable, "-m", "airflow"]
+    airflow = ["python", "-m", "airflow"]
     programs = [
         Program("api-server", [*airflow, "api-server"], stopwaitsecs=2),
         Program("scheduler", [*airflow, "scheduler"]),
@@ -145,16 +146,17 @@ def stack_programs(options: StackOptions, ports: Ports) -> list[Program]:
 
 
 def simulator_command(options: StackOptions, port: int) -> list[str]:
-    """Return how the simulator is started: mostly well, with the few failures that a real night has."""
+    """Return how the simulator is started."""
     speed = options.simulator_speed or SIMULATOR_SPEED
     where = ["--host", HOST, "--port", str(port), "--speed", f"{speed:g}"]
-    odds = ["--errored-share", "0.03", "--expired-share", "0.01"]
-    return [sys.executable, "-m", "backcast_simulator", *where, *odds]
+    odds = options.simulator_odds
+    shares = ["--errored-share", f"{odds.errored:g}", "--expired-share", f"{odds.expired:g}"]
+    return ["python", "-m", "backcast_simulator", *where, *shares]
 
 
 def _migrate(server: PostgresServer, env: dict[str, str], say: Callable[[str], None]) -> None:
     """Bring both databases up to date; Airflow's is left alone when this version has already done it."""
-    done, version = server.state / "airflow-version", metadata.version("apache-airflow")
+    done, version = server.folder / "airflow-version", metadata.version("apache-airflow")
     if not done.exists() or done.read_text(encoding="utf-8") != version:
         say("Preparing Airflow's database (only the first time)")
         _migrate_airflow(env)

@@ -22,7 +22,7 @@ def published_lines(progress: RunProgress, options: StackOptions, now: datetime)
     """Sum up a published run."""
     saved = progress.synchronous_usd - progress.cost_usd
     left = progress.deadline - now
-    outcomes = f"{progress.answered or 0} answered, {progress.reused or 0} reused from earlier runs"
+    outcomes = f"{progress.answered or 0} answered, {progress.reused or 0} reused"
     others = f"{progress.skipped or 0} skipped, {progress.unanswered or 0} unanswered"
     price = f"{usd(progress.cost_usd)} instead of {usd(progress.synchronous_usd)} synchronously"
     lines = [
@@ -38,12 +38,13 @@ def published_lines(progress: RunProgress, options: StackOptions, now: datetime)
     return lines
 
 
-def estimate_lines(estimate: Estimate) -> list[str]:
+def estimate_lines(estimate: Estimate, base_url: str | None) -> list[str]:
     """Say what a run on the real API will cost."""
     tokens = f"{estimate.input_tokens:,} tokens in and {estimate.output_tokens:,} out"
     price = f"{usd(estimate.cost_usd)} (synchronously {usd(estimate.synchronous_usd)})"
+    api = base_url or "Anthropic's API"
     return [
-        f"This sends {count(estimate.documents, 'document')} to {estimate.model} through Anthropic's API:",
+        f"This sends {count(estimate.documents, 'document')} to {estimate.model} through {api}:",
         f"  in the first round about {tokens}, about {price}",
         "  answers that are in the ledger already are reused and cost nothing",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -72,22 +73,25 @@ class Supervisor:
 
 
 @contextmanager
-def supervised(programs: Sequence[Program], home: Path, directory: Path, env: dict[str, str]) -> Iterator[Supervisor]:
-    """Keep programs running for the length of a `with` block; nothing of them is left afterwards."""
+def supervised(programs: Sequence[Program], home: Path, env: dict[str, str]) -> Iterator[Supervisor]:
+    """Keep programs running for the length of a `with` block; nothing of them is left afterwards.
+
+    They are looked up on the PATH of `env`, and run in a folder of `home` that holds nothing they could import.
+    """
     run, logs = home / "run", home / "logs"
     run.mkdir(parents=True, exist_ok=True)
     logs.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="backcast-") as short:
         socket = run / "supervisor.sock"
-        if len(str(socket)) > _SOCKET_PATH_LIMIT:
+        if len(os.fsencode(socket)) > _SOCKET_PATH_LIMIT:
             socket = Path(short) / "supervisor.sock"
         config = config_path(home)
-        config.write_text(_render(programs, run=run, logs=logs, socket=socket, directory=directory), encoding="utf-8")
+        config.write_text(_render(programs, os.path.relpath(socket, run)), encoding="utf-8")
         # A session of its own: Ctrl-C in the terminal reaches only us, and we end the rest in order.
         process = subprocess.Popen(  # noqa: S603  our own interpreter and our own file
             [sys.executable, "-m", "supervisor.supervisord", "-c", config],
             env=env,
-            cwd=directory,
+            cwd=run,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -114,14 +118,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         end_session(process.pid, grace_seconds=2.0)
 
 
-def _render(programs: Sequence[Program], *, run: Path, logs: Path, socket: Path, directory: Path) -> str:
-    paths = {"run": run, "logs": logs, "socket": socket, "directory": directory}
-    values = {name: _escape(str(path)) for name, path in paths.items()}
-    text = _template("supervisord.conf").substitute(values)
+def _render(programs: Sequence[Program], socket: str) -> str:
+    # All paths are relative: supervisord expands `%` in some of its values once and in others twice.
+    text = _template("supervisord.conf").substitute(socket=_escape(socket))
     for program in programs:
         command = _escape(shlex.join(program.command))
         seconds = {"startsecs": program.startsecs, "stopwaitsecs": program.stopwaitsecs}
-        text += _template("program.conf").substitute(values, name=program.name, command=command, **seconds)
+        text += _template("program.conf").substitute(name=program.name, command=command, **seconds)
     return text
 
 

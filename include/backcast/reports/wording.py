@@ -49,12 +49,18 @@ def count(value: int, noun: str, plural: str | None = None) -> str:
     return f"{number(value)} {noun if value == 1 else plural or noun + 's'}"
 
 
+# SLAs are told in hours: 29 h 50 min says more of one of 30 h than 1 d 5 h does.
+_HOURS_THAT_ARE_DAYS = 48
+
+
 def duration(span: timedelta) -> str:
-    """A length of time in its two largest units: 1 d 4 h, 5 h 12 min, 40 s."""
+    """A length of time in its two largest units: 3 d 4 h, 29 h 12 min, 40 s."""
     seconds = int(abs(span.total_seconds()))
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
+    days = 0
+    if hours >= _HOURS_THAT_ARE_DAYS:
+        days, hours = divmod(hours, 24)
     units = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
     first = next((index for index, (value, _) in enumerate(units) if value), len(units) - 1)
     return " ".join(f"{value} {unit}" for value, unit in units[first : first + 2] if value) or "0 s"
