@@ -24,7 +24,7 @@ find_python() {
             return
         fi
     done
-    fail "no Python from 3.11 to 3.13 found (python3 is $(python3 --version 2>&1 || true)). Install one, for example" \
+    fail "no Python from 3.11 to 3.13 found. Install one, for example" \
         "\`apt-get install python3 python3-venv\`, or name one: make install PYTHON=/path/to/python3.12"
 }
 

@@ -53,7 +53,7 @@ def test_rows_are_there_after_a_stop_and_after_a_kill(home: Path) -> None:
     with running_postgres(home) as server:
         assert _add_row(server) == 1
         pid = _pid(home)
-    assert not is_alive(pid)
+    assert wait_until(lambda: not is_alive(pid), 5.0)
     with running_postgres(home) as server:
         assert _add_row(server) == 2
         os.kill(_pid(home), signal.SIGKILL)

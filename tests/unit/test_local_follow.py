@@ -86,7 +86,7 @@ def test_without_a_terminal_a_line_is_printed_for_each_change_and_the_clock_is_n
 
 def test_on_a_terminal_one_live_line_is_kept_up_to_date() -> None:
     written = io.StringIO()
-    with Display(Console(file=written, force_terminal=True, width=200)) as display:
+    with Display(Console(file=written, force_terminal=True, width=200, _environ={"TERM": "xterm"})) as display:
         display.show(View("Submitting", requests=4, answered=1))
         display.show(View("Checking answers", requests=4, answered=4))
     assert "4 of 4 requests answered" in written.getvalue()

@@ -51,5 +51,7 @@ def _sqlalchemy_url(dsn: str) -> str:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(resources.files("backcast.ledger") / "migrations"))
+    folder = str(resources.files("backcast.ledger") / "migrations")
+    # The option is interpolated, as in an .ini file.
+    config.set_main_option("script_location", folder.replace("%", "%%"))
     return config
