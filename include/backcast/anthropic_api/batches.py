@@ -56,6 +56,15 @@ class RefusedError(ApiError):
         self.passing = passing
 
 
+def api_from_environment() -> MessageBatchesApi:
+    """Return the API that the SDK's own environment names: `ANTHROPIC_API_KEY`, `ANTHROPIC_BASE_URL` and the like."""
+
+    async def connect() -> anthropic.AsyncAnthropic:
+        return anthropic.AsyncAnthropic()
+
+    return MessageBatchesApi(anthropic.Anthropic(), connect)
+
+
 class MessageBatchesApi:
     """One workspace of the API.
 

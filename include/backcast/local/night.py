@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ from backcast.local.follow import external_key, failures, follow, start_run, wai
 from backcast.local.options import Api
 from backcast.local.signals import Interrupted, ending_in_order
 from backcast.local.stack import Stack, running_stack
-from backcast.services.estimate import estimate_night
+from backcast.services.estimate import check_api, estimate_night
 from backcast.services.open_run import UNPROVED_DOCUMENTS
 from backcast.sources.git import GitSource
 from backcast.sources.location import Remote, parse_repository
@@ -69,8 +70,11 @@ def _run_night(options: NightOptions, display: Display) -> int:
     repository = options.repository or str(options.stack.project)
     if options.resume is None:
         repository = _check_repository(options, repository, display)
-    if options.resume is None and options.stack.api is Api.ANTHROPIC and not _agreed(options, repository, display):
-        return WRONG_INPUT
+    if options.stack.api is Api.ANTHROPIC:
+        options = _capped(options)
+        if options.resume is None and not _agreed(options, repository, display):
+            return WRONG_INPUT
+        _check_real_api()
     with running_stack(options.stack, display.say) as stack:
         display.say(f"Airflow is up: {stack.url}")
         wait_for_dag(stack, options.dag_id)
@@ -163,14 +167,24 @@ def _named(location: Remote | Path) -> str:
     return location.url if isinstance(location, Remote) else str(location)
 
 
+def _check_real_api() -> None:
+    # Imported here, since the SDK costs a second or two, and only this needs it.
+    from backcast.anthropic_api.batches import api_from_environment  # noqa: PLC0415
+
+    check_api(api_from_environment())
+
+
+def _capped(options: NightOptions) -> NightOptions:
+    return replace(options, max_documents=min(options.max_documents or UNPROVED_DOCUMENTS, UNPROVED_DOCUMENTS))
+
+
 def _agreed(options: NightOptions, repository: str, display: Display) -> bool:
     """Say what a run on the real API costs, and get a yes.
 
     Raises:
         InputError: nobody is there to ask.
     """
-    limit = min(options.max_documents or UNPROVED_DOCUMENTS, UNPROVED_DOCUMENTS)
-    estimate = estimate_night(repository, options.ref, limit)
+    estimate = estimate_night(repository, options.ref, options.max_documents)
     for line in summary.estimate_lines(estimate, os.environ.get("ANTHROPIC_BASE_URL")):
         display.say(line)
     if options.yes:

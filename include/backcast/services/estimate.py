@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backcast.domain.pricing import Model, Usage, batch_cost, estimate_tokens, synchronous_cost
 from backcast.settings import cache_folder, run_settings
 from backcast.sources.git import GitSource
+
+if TYPE_CHECKING:
+    from backcast.anthropic_api.batches import MessageBatchesApi
 
 # What an answer of a code review has been seen to need: a handful of findings.
 _ANSWER_TOKENS = 800
@@ -47,6 +50,16 @@ class CostModel:
     def synchronous_usd(self, characters: int) -> Decimal:
         """Estimate what such a request costs synchronously."""
         return synchronous_cost(self._model, self.usage(characters))
+
+
+def check_api(api: MessageBatchesApi, *, workflow: str = "nightly_tech_debt") -> None:
+    """Ask the API for a workflow's model, so that a wrong address, key or model is said before anything starts.
+
+    Raises:
+        ApiError: it cannot be reached, or does not take the key.
+        InputError: it has no such model.
+    """
+    api.preflight(run_settings(workflow, {}).model.name)
 
 
 def estimate_night(
