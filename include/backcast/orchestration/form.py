@@ -34,15 +34,15 @@ def batch_params() -> dict[str, Param]:
             None, type=["null", "string"], title="Ref", description="Branch, tag or commit. Empty: the workflow's."
         ),
         "include": Param(
-            [],
-            type="array",
+            None,
+            type=["null", "array"],
             items={"type": "string"},
             title="Only these files",
             description="Patterns as in .gitignore, one a line, such as src/ or *.py. Empty: every source file.",
         ),
         "exclude": Param(
-            [],
-            type="array",
+            None,
+            type=["null", "array"],
             items={"type": "string"},
             title="Not these files",
             description="Patterns as in .gitignore, one a line, such as tests/fixtures/.",
