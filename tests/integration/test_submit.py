@@ -147,7 +147,7 @@ def test_an_intent_that_is_too_old_is_not_sent(night: Night, planned: int, simul
 
 @contextmanager
 def silent_server(create_answer: bytes | None) -> Iterator[str]:
-    """An API that has the model, and answers a create with these bytes, or drips one for ever."""
+    """An API that has the model, and answers a create with these bytes, or drips one for five seconds."""
     closing = threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -160,8 +160,10 @@ def silent_server(create_answer: bytes | None) -> Iterator[str]:
                 return
             self.send_response(200)
             self.end_headers()
-            # Always another byte within the read timeout: only a limit on the whole call ends this.
-            while not closing.wait(0.05):
+            # Always another byte within the read timeout: only a limit on the whole call ends this in time.
+            for _ in range(100):
+                if closing.wait(0.05):
+                    break
                 self.wfile.write(b" ")
 
         def answer(self, body: bytes) -> None:
