@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 
 from backcast.domain.errors import LedgerError
-from backcast.ledger.connection import SCHEMA
+from backcast.ledger.connection import sql
 
 VERSION_TABLE: Final = "schema_version"
 
@@ -25,10 +25,7 @@ def migrate(dsn: str) -> None:
     engine = sqlalchemy.create_engine(_sqlalchemy_url(dsn), poolclass=sqlalchemy.NullPool)
     try:
         with engine.begin() as connection:
-            # One at a time: two schedulers that start together must not both create the tables.
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('backcast migrate'))")
-            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-            connection.exec_driver_sql(f"SET search_path = {SCHEMA}")
+            connection.exec_driver_sql(sql("prepare_migrations"))
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
