@@ -4,69 +4,111 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import sqlite3
 import sys
-from typing import Literal, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 import uvicorn
 
 from backcast_simulator.answers import answerer_named
 from backcast_simulator.app import build_app
-from backcast_simulator.clock import RunningClock
+from backcast_simulator.clock import Clock, RunningClock, SteppedClock, resumed_at
+from backcast_simulator.errors import ApiError
+from backcast_simulator.knobs import Knobs, knobs
 from backcast_simulator.outcomes import Odds
-from backcast_simulator.simulator import Settings, Simulator
-from backcast_simulator.weather import WEATHERS
+from backcast_simulator.script_files import ScriptError, read_script
+from backcast_simulator.settings import Readings, Settings, SpendLimit, change_readings
+from backcast_simulator.simulator import Simulator
+from backcast_simulator.storage import Store
+from backcast_simulator.weather import WeatherError, read_weather
 
-_SHARE = click.FloatRange(0, 1)
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from backcast_simulator.rules import Rule
 
 
-@click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address to listen on.")
-@click.option("--port", default=8790, show_default=True, type=click.IntRange(1, 65535))
-@click.option(
-    "--speed",
-    default=240.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="How many simulated seconds pass in a real one.",
-)
-@click.option("--seed", default=1, show_default=True, help="What chance is drawn from: the same seed, the same fates.")
-@click.option(
-    "--weather",
-    default="calm",
-    show_default=True,
-    type=click.Choice(list(WEATHERS)),
-    help="How long requests take: " + ", ".join(f"{name} {w.median_hours:g} h" for name, w in WEATHERS.items()) + ".",
-)
-@click.option("--errored-share", default=0.0, show_default=True, type=_SHARE, help="Share of requests that fail.")
-@click.option("--expired-share", default=0.0, show_default=True, type=_SHARE, help="Share that never finishes.")
-@click.option("--answers", default="analyst", show_default=True, type=click.Choice(["analyst", "echo"]))
-@click.option("--api-key", "api_keys", multiple=True, help="Accept this key and no other; may be repeated.")
-def main(  # noqa: PLR0913  one parameter for each option
-    *,
-    host: str,
-    port: int,
-    speed: float,
-    seed: int,
-    weather: str,
-    errored_share: float,
-    expired_share: float,
-    answers: Literal["analyst", "echo"],
-    api_keys: tuple[str, ...],
-) -> None:
+@knobs
+def main(knobs: Knobs) -> None:
     """Run a Message Batches API on a local port. No model is asked and nothing is charged."""
-    listener = _listen(host, port)
-    odds = Odds(seed, WEATHERS[weather], errored_share, expired_share)
-    simulator = Simulator(RunningClock(speed), answerer_named(answers), Settings(odds, frozenset(api_keys)))
+    listener = _listen(knobs.host, knobs.port)
+    simulator = _simulator(knobs)
+    if knobs.script is not None:
+        simulator.set_rules(_script(knobs.script))
     click.echo(
-        f"Simulated Message Batches API on http://{host}:{port}: no model is asked. "
-        f"Time runs {speed:g} times as fast, the weather is {weather}.",
+        f"Simulated Message Batches API on http://{knobs.host}:{knobs.port}: no model is asked. "
+        f"{_pace(knobs)}, the weather is {knobs.weather}.",
         err=True,
     )
     config = uvicorn.Config(
         build_app(simulator), log_level="warning", access_log=False, timeout_graceful_shutdown=1, lifespan="off"
     )
     uvicorn.Server(config).run(sockets=[listener])
+    simulator.close()
+
+
+def _simulator(knobs: Knobs) -> Simulator:
+    store = _store(knobs.state)
+    kept = store.noted("clock")
+    return Simulator(
+        _clock(knobs, None if kept is None else resumed_at(kept)),
+        answerer_named(knobs.answers),
+        _settings(knobs),
+        store,
+    )
+
+
+def _script(path: Path) -> list[Rule]:
+    try:
+        return read_script(path)
+    except ScriptError as error:
+        _refuse(f"--script {error}")
+
+
+def _store(path: Path | None) -> Store:
+    try:
+        return Store(path)
+    except (sqlite3.Error, ValueError) as error:
+        _refuse(
+            f"--state {path} cannot be used ({error}); name a file of the simulator's own, or one that is not there."
+        )
+
+
+def _clock(knobs: Knobs, start: dt.datetime | None) -> Clock:
+    if knobs.clock == "stepped":
+        return SteppedClock(start)
+    return RunningClock(1.0 if knobs.clock == "real" else knobs.speed, start)
+
+
+def _pace(knobs: Knobs) -> str:
+    paces = {"stepped": "Time stands still until it is moved", "real": "Time is real"}
+    return paces.get(knobs.clock, f"Time runs {knobs.speed:g} times as fast")
+
+
+def _settings(knobs: Knobs) -> Settings:
+    try:
+        weather = read_weather(knobs.weather)
+        readings = _readings(knobs.readings)
+    except WeatherError as error:
+        _refuse(f"--weather: {error}")
+    except ApiError as error:
+        _refuse(f"--reading: {error}")
+    named = [key.split("=", 1) for key in knobs.api_keys if "=" in key]
+    return Settings(
+        odds=Odds(knobs.seed, weather, knobs.errored_share, knobs.expired_share, knobs.cache_hit_share),
+        api_keys=frozenset(key for key in knobs.api_keys if "=" not in key),
+        workspaces={key: workspace for key, workspace in named},  # noqa: C416  the pairs are lists
+        readings=readings,
+        tier=None if knobs.tier == "off" else knobs.tier,
+        spend_limit=None if knobs.spend_limit is None else SpendLimit(knobs.spend_limit, knobs.spend_limit_kind),
+    )
+
+
+def _readings(given: Iterable[str]) -> Readings:
+    return change_readings(Readings(), dict(entry.partition("=")[::2] for entry in given))
 
 
 def _listen(host: str, port: int) -> socket.socket:

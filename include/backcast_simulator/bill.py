@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from backcast_simulator.answers import Answerer, Reply, reply
-from backcast_simulator.catalogue import MODELS, PRICES_READ_ON
+from backcast_simulator.catalogue import MODELS, NOTHING_CACHED, PRICES_READ_ON, CachedTokens
 from backcast_simulator.prompts import input_tokens, last_user_text, sha256_of_params, sha256_of_text
 
 if TYPE_CHECKING:
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One billed request: what was sent (as SHA-256, hex), how many tokens and how many US$."""
+    """One billed request: what was sent (as SHA-256, hex), how many tokens and how many US$.
+
+    The tokens are those of the answer's `usage`: `input_tokens` are the uncached rest.
+    """
 
     batch_id: str | None
     custom_id: str | None
@@ -29,9 +32,11 @@ class Charge:
     input_tokens: int
     output_tokens: int
     cost_usd: float
+    cache_creation_input_tokens: int = 0
+    cache_read_input_tokens: int = 0
 
 
-def synchronous_charge(params: dict[str, Any], answer: Reply) -> Charge:
+def synchronous_charge(params: dict[str, Any], answer: Reply, cached: CachedTokens = NOTHING_CACHED) -> Charge:
     """What a synchronous message costs."""
     return _charge(
         params,
@@ -39,6 +44,7 @@ def synchronous_charge(params: dict[str, Any], answer: Reply) -> Charge:
         kind="synchronous",
         params_sha256=sha256_of_params(params),
         document_sha256=sha256_of_text(last_user_text(params)),
+        cached=cached,
     )
 
 
@@ -54,6 +60,7 @@ def batch_charges(batches: Iterable[Batch], answerer: Answerer, now: dt.datetime
                     params_sha256=request.params_sha256,
                     document_sha256=request.document_sha256,
                     ids=(batch.id, request.custom_id),
+                    cached=request.cached,
                 )
 
 
@@ -65,10 +72,11 @@ def _charge(  # noqa: PLR0913  the fields of a charge
     params_sha256: str,
     document_sha256: str,
     ids: tuple[str | None, str | None] = (None, None),
+    cached: CachedTokens = NOTHING_CACHED,
 ) -> Charge:
     tokens = input_tokens(params)
     model = MODELS[params["model"]]
-    cost = model.cost_usd(tokens, answer.output_tokens, kind)
+    cost = model.cost_usd(tokens, answer.output_tokens, kind, cached)
     return Charge(
         batch_id=ids[0],
         custom_id=ids[1],
@@ -76,9 +84,11 @@ def _charge(  # noqa: PLR0913  the fields of a charge
         model=model.id,
         params_sha256=params_sha256,
         document_sha256=document_sha256,
-        input_tokens=tokens,
+        input_tokens=tokens - cached.total,
         output_tokens=answer.output_tokens,
         cost_usd=cost,
+        cache_creation_input_tokens=cached.written_5m + cached.written_1h,
+        cache_read_input_tokens=cached.read,
     )
 
 

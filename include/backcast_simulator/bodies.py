@@ -10,8 +10,8 @@ from backcast_simulator.errors import ApiError, Problem
 _DRAINED_AT_MOST = 4
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body, in bytes; a 413 when it is longer than `limit` bytes."""
+async def read_body(request: Request, limit: int) -> bytearray:
+    """The whole body; a 413 when it is longer than `limit` bytes."""
     body = bytearray()
     received = 0
     try:
@@ -25,4 +25,4 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise ApiError(Problem("invalid_request_error", "The request body was cut off")) from None
     if received > limit:
         raise ApiError(Problem("request_too_large", f"Request exceeds the maximum size of {limit} bytes"))
-    return bytes(body)
+    return body

@@ -10,6 +10,25 @@ PRICES_READ_ON = dt.date(2026, 11, 24)
 OUTPUT_300K_BETA = "output-300k-2026-03-24"
 _EXTENDED_OUTPUT_TOKENS = 300_000
 _BATCH_SHARE_OF_PRICE = 0.5
+_WRITE_5M_SHARE_OF_PRICE = 1.25
+_WRITE_1H_SHARE_OF_PRICE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class CachedTokens:
+    """What a prompt cache had to do with one request, in tokens of its prompt: read, and written for 5 min or 1 h."""
+
+    read: int = 0
+    written_5m: int = 0
+    written_1h: int = 0
+
+    @property
+    def total(self) -> int:
+        """All that is not the uncached rest."""
+        return self.read + self.written_5m + self.written_1h
+
+
+NOTHING_CACHED = CachedTokens()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +52,8 @@ class Model:
     max_tokens: int
     prices: tuple[Price, ...]
     extended_output: bool = True
+    least_cacheable: int = 512
+    read_share_of_price: float = 0.1
 
     def output_limit(self, betas: frozenset[str]) -> int:
         """The most that `max_tokens` may be in a batch that was created with these betas."""
@@ -40,10 +61,26 @@ class Model:
             return _EXTENDED_OUTPUT_TOKENS
         return self.max_tokens
 
-    def cost_usd(self, input_tokens: int, output_tokens: int, kind: Literal["batch", "synchronous"]) -> float:
-        """What one request costs; the whole request is charged at the price its prompt length selects."""
+    def cost_usd(
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        kind: Literal["batch", "synchronous"],
+        cached: CachedTokens = NOTHING_CACHED,
+    ) -> float:
+        """What one request costs; the whole request is charged at the price its prompt length selects.
+
+        `input_tokens` is the length of the whole prompt, of which `cached` is a part.
+        """
         price = next(p for p in self.prices if p.up_to is None or input_tokens <= p.up_to)
-        full = (input_tokens * price.input + output_tokens * price.output) / 1_000_000
+        weighed = (
+            input_tokens
+            - cached.total
+            + cached.read * self.read_share_of_price
+            + cached.written_5m * _WRITE_5M_SHARE_OF_PRICE
+            + cached.written_1h * _WRITE_1H_SHARE_OF_PRICE
+        )
+        full = (weighed * price.input + output_tokens * price.output) / 1_000_000
         return full * _BATCH_SHARE_OF_PRICE if kind == "batch" else full
 
     def view(self) -> dict[str, Any]:
@@ -73,15 +110,20 @@ def _capabilities() -> dict[str, Any]:
         "batch": _supported(),
         "citations": no,
         "code_execution": no,
-        "context_management": no,
-        "effort": {**no, "low": no, "medium": no, "high": no, "xhigh": None, "max": no},
+        "context_management": {
+            **no,
+            "clear_thinking_20251015": no,
+            "clear_tool_uses_20250919": no,
+            "compact_20260112": no,
+        },
+        "effort": {**no, "low": no, "medium": no, "high": no, "xhigh": no, "max": no},
         "image_input": no,
         "pdf_input": no,
         "server_tools": {**no, "code_execution": no, "web_search": no},
         "structured_outputs": _supported(),
         "thinking": {
-            **no,
-            "types": {"adaptive": no, "between_tools": no, "disabled": _supported(), "enabled": no},
+            **_supported(),
+            "types": {"adaptive": _supported(), "between_tools": no, "disabled": _supported(), "enabled": _supported()},
         },
     }
 
@@ -97,6 +139,7 @@ MODELS = {
             max_input_tokens=1_000_000,
             max_tokens=128_000,
             prices=(Price(4, 20),),
+            read_share_of_price=0.05,
         ),
         Model(
             id="claude-sonnet-5-5",
@@ -125,6 +168,7 @@ MODELS = {
             max_tokens=64_000,
             prices=(Price(1, 5),),
             extended_output=False,
+            least_cacheable=4096,
         ),
     )
 }

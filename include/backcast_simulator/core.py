@@ -1,124 +1,52 @@
-"""Batches and what becomes of them. A pure state machine: no I/O, and the time is passed in."""
+"""All batches of one simulator, and how often each message has come in. The time is passed in."""
 
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from backcast_simulator.batch import CANCEL_SETTLES_IN, RETENTION, WINDOW, Batch, Outcome, Status, rfc3339
+from backcast_simulator.caching import PromptCache, prefixes_of
+from backcast_simulator.catalogue import MODELS, CachedTokens
 from backcast_simulator.chance import draw
+from backcast_simulator.columns import Request, Requests
 from backcast_simulator.errors import invalid, not_found
-from backcast_simulator.outcomes import Fate, Odds, Rule, rule_for
+from backcast_simulator.outcomes import Odds, Rule, rule_for
+from backcast_simulator.paging import MAX_PAGE, paginate
 from backcast_simulator.prompts import last_user_text, sha256_of_params, sha256_of_text
+from backcast_simulator.settings import DEFAULT_WORKSPACE, Readings
+from backcast_simulator.storage import Store
 from backcast_simulator.validation import batch_params_problem
 
-WINDOW = dt.timedelta(hours=24)
-RETENTION = dt.timedelta(days=29)
-CANCEL_SETTLES_IN = dt.timedelta(seconds=25)
-MAX_PAGE = 1000
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
-Outcome = Literal["processing", "succeeded", "errored", "canceled", "expired"]
-Status = Literal["in_progress", "canceling", "ended"]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One accepted request of a batch, with its fate and its fingerprints (SHA-256, hex)."""
-
-    custom_id: str
-    params: dict[str, Any]
-    fate: Fate
-    params_sha256: str
-    document_sha256: str
-
-
-@dataclass(slots=True)
-class Batch:
-    """One batch. All that changes after its creation is that it is canceled or deleted."""
-
-    id: str
-    created_at: dt.datetime
-    requests: list[Request]
-    cancel_initiated_at: dt.datetime | None = None
-    deleted: bool = False
-    _finishes_at: dt.datetime | None = field(default=None, repr=False)
-
-    @property
-    def expires_at(self) -> dt.datetime:
-        """The end of the window: what is unfinished then expires."""
-        return self.created_at + WINDOW
-
-    @property
-    def ends_at(self) -> dt.datetime:
-        """When processing ends, as things stand: with the last request, by cancellation or by expiry."""
-        if self._finishes_at is None:
-            self._finishes_at = max(self._request_ends_at(request) for request in self.requests)
-        if self.cancel_initiated_at is None:
-            return self._finishes_at
-        return min(self._finishes_at, self.cancel_initiated_at + CANCEL_SETTLES_IN)
-
-    def _request_ends_at(self, request: Request) -> dt.datetime:
-        if request.fate.latency is None:
-            return self.expires_at
-        return min(self.created_at + request.fate.latency, self.expires_at)
-
-    def status(self, now: dt.datetime) -> Status:
-        """The processing_status at this time."""
-        if now >= self.ends_at:
-            return "ended"
-        return "in_progress" if self.cancel_initiated_at is None else "canceling"
-
-    def outcome(self, request: Request, now: dt.datetime) -> Outcome:
-        """What has become of a request by this time, whether or not the batch shows it yet."""
-        latency = request.fate.latency
-        last_moment = min(self.cancel_initiated_at or self.expires_at, self.expires_at)
-        if latency is not None and self.created_at + latency <= min(now, last_moment):
-            return "errored" if request.fate.error else "succeeded"
-        if now < self.ends_at:
-            return "processing"
-        return "expired" if self.ends_at >= self.expires_at or self.cancel_initiated_at is None else "canceled"
-
-    def counts(self, now: dt.datetime) -> dict[str, int]:
-        """The request_counts at this time: all are `processing` until the whole batch has ended."""
-        if self.status(now) == "ended":
-            tally = Counter(self.outcome(request, now) for request in self.requests)
-        else:
-            tally = Counter({"processing": len(self.requests)})
-        return {name: tally[name] for name in ("processing", "succeeded", "errored", "canceled", "expired")}
-
-    def view(self, now: dt.datetime, base_url: str) -> dict[str, Any]:
-        """The MessageBatch object; `base_url` is the origin that its results_url starts with."""
-        ended = self.status(now) == "ended"
-        archived = now >= self.created_at + RETENTION
-        url = f"{base_url}/v1/messages/batches/{self.id}/results"
-        return {
-            "id": self.id,
-            "type": "message_batch",
-            "processing_status": self.status(now),
-            "request_counts": self.counts(now),
-            "created_at": rfc3339(self.created_at),
-            "expires_at": rfc3339(self.expires_at),
-            "ended_at": rfc3339(self.ends_at) if ended else None,
-            "archived_at": rfc3339(self.created_at + RETENTION) if archived else None,
-            "cancel_initiated_at": rfc3339(self.cancel_initiated_at) if self.cancel_initiated_at else None,
-            "results_url": url if ended and not archived else None,
-        }
-
-
-def rfc3339(moment: dt.datetime) -> str:
-    """A time as the API writes it, in UTC with microseconds."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+__all__ = [
+    "CANCEL_SETTLES_IN", "MAX_PAGE", "RETENTION", "WINDOW", "Batch", "Batches", "Outcome", "Request", "Requests",
+    "Status", "paginate", "rfc3339",
+]  # fmt: skip
 
 
 class Batches:
-    """All batches of one simulator, and how often each message has come in."""
+    """All batches of one simulator, and how often each message has come in; kept in `store`.
 
-    def __init__(self, odds: Odds) -> None:
+    `prepare` and `rule_for` may be called from several threads at once; for all else the caller holds a lock.
+    """
+
+    def __init__(self, odds: Odds, store: Store | None = None) -> None:
         self.odds = odds
         self.rules: list[Rule] = []
-        self._batches: dict[str, Batch] = {}
-        self._attempts: Counter[str] = Counter()
+        self._store = store or Store()
+        self._batches = {
+            batch_id: Batch.from_life(batch_id, Requests.from_columns(batch_id, self._store, columns), life)
+            for batch_id, life, columns in self._store.batches()
+        }
+        self._attempts: Counter[str] = Counter(self._store.attempts())
+        self._attempts_lock = threading.Lock()
+        self._cache = PromptCache()
+        self._prepared = len(self._batches)
 
     def all(self) -> list[Batch]:
         """Every batch ever accepted, deleted ones too, oldest first."""
@@ -127,92 +55,144 @@ class Batches:
     def rule_for(self, params: dict[str, Any]) -> Rule | None:
         """Count one more request with this last user message, and find the rule that decides about it."""
         text = last_user_text(params)
-        return self._next_rule(text, sha256_of_text(text))
+        digest = sha256_of_text(text)
+        rule = self._next_rule(params, text, digest)
+        self._store.put_attempts([(digest, self._attempts[digest])])
+        return rule
 
-    def _next_rule(self, text: str, digest: str) -> Rule | None:
-        self._attempts[digest] += 1
-        return rule_for(self.rules, text, self._attempts[digest])
+    def _next_rule(self, params: dict[str, Any], text: str, digest: str) -> Rule | None:
+        with self._attempts_lock:
+            self._attempts[digest] += 1
+            attempt = self._attempts[digest]
+        return rule_for(self.rules, params, text, attempt)
 
-    def create(
+    def create(  # noqa: PLR0913  a batch and its time, workspace and headers
         self,
         batch_id: str,
-        pairs: list[tuple[str, dict[str, Any]]],
+        pairs: Iterable[tuple[str, dict[str, Any]]],
         now: dt.datetime,
         *,
         version: str,
         betas: frozenset[str] = frozenset(),
+        workspace: str = DEFAULT_WORKSPACE,
     ) -> Batch:
         """Accept a batch of (custom_id, params) pairs that have passed the checks at create."""
-        requests = [self._accept(custom_id, params, version, betas) for custom_id, params in pairs]
-        batch = Batch(batch_id, now, requests)
-        self._batches[batch_id] = batch
-        return batch
+        return self.register(Batch(batch_id, now, self.prepare(batch_id, pairs, version, betas), workspace))
 
-    def _accept(self, custom_id: str, params: dict[str, Any], version: str, betas: frozenset[str]) -> Request:
+    def prepare(
+        self, batch_id: str, pairs: Iterable[tuple[str, dict[str, Any]]], version: str, betas: frozenset[str]
+    ) -> Requests:
+        """Decide the fates of the requests of a batch to be."""
+        with self._attempts_lock:
+            self._prepared += 1
+            factor = self.odds.weather.batch_factor(self.odds.seed, self._prepared)
+        requests = Requests(batch_id, self._store)
+        for custom_id, params in pairs:
+            requests.add(self._accept(custom_id, params, (version, betas), factor))
+        requests.close()
+        return requests
+
+    def _accept(
+        self, custom_id: str, params: dict[str, Any], headers: tuple[str, frozenset[str]], factor: float
+    ) -> Request:
+        fingerprint = sha256_of_params(params)
         text = last_user_text(params)
         digest = sha256_of_text(text)
-        problem = batch_params_problem(params, version, betas)
-        fate = self.odds.fate(custom_id, problem, self._next_rule(text, digest))
-        return Request(custom_id, params, fate, sha256_of_params(params), digest)
+        problem = batch_params_problem(params, *headers)
+        fate = self.odds.fate(custom_id, problem, self._next_rule(params, text, digest), factor)
+        return Request(custom_id, params, fate, fingerprint, digest)
 
-    def get(self, batch_id: str) -> Batch:
-        """The batch with this id; a 404 when there is none (any more)."""
-        batch = self._batches.get(batch_id)
-        if batch is None or batch.deleted:
-            raise not_found(f"Message batch {batch_id} not found.")
+    def register(self, batch: Batch) -> Batch:
+        """Take in a batch whose requests are prepared."""
+        self._use_cache(batch)
+        digests = batch.requests.document_digests()
+        with self._store.transaction():
+            self._store.put_batch(batch.id, batch.life(), batch.requests.columns())
+            self._store.put_attempts((digest, self._attempts[digest]) for digest in digests)
+        self._batches[batch.id] = batch
         return batch
 
-    def cancel(self, batch_id: str, now: dt.datetime) -> Batch:
-        """Initiate cancellation; a 400 once processing has ended. A second cancel changes nothing."""
-        batch = self.get(batch_id)
+    def _use_cache(self, batch: Batch) -> None:
+        requests = batch.requests
+        requests.cacheable.sort(key=lambda entry: requests.latencies[entry[0]])
+        for index, model, prefixes in requests.cacheable:
+            moment = batch.created_at + dt.timedelta(microseconds=requests.latencies[index])
+            lucky = draw(self.odds.seed, "cache", requests.custom_ids[index]) < self.odds.cache_hit_share
+            requests.cached[index] = self._cache.use(batch.workspace, MODELS[model], prefixes, moment, lucky=lucky)
+        requests.cacheable = []
+
+    def use_cache(self, params: dict[str, Any], now: dt.datetime, workspace: str = DEFAULT_WORKSPACE) -> CachedTokens:
+        """What the prompt cache has to do with a message that is answered now."""
+        return self._cache.use(workspace, MODELS[params["model"]], prefixes_of(params), now)
+
+    def save(self, batch: Batch) -> None:
+        """Keep what has changed in a batch."""
+        self._store.put_life(batch.id, batch.life(), batch.requests.latencies.tobytes())
+
+    def get(self, batch_id: str, now: dt.datetime | None = None, workspace: str = DEFAULT_WORKSPACE) -> Batch:
+        """The batch with this id; a 404 when there is none (any more), or none that this workspace sees."""
+        batch = self._batches.get(batch_id)
+        if batch is None or batch.deleted or batch.workspace != workspace:
+            raise not_found(f"Message batch {batch_id} not found.")
+        if now is not None and batch.is_hidden(now):
+            raise not_found(f"Message batch {batch_id} not found.")
+        return batch if now is None else batch.settle(now)
+
+    def cancel(
+        self,
+        batch_id: str,
+        now: dt.datetime,
+        workspace: str = DEFAULT_WORKSPACE,
+        readings: Readings | None = None,
+    ) -> Batch:
+        """Initiate cancellation. A second cancel changes nothing, and one of an ended batch is refused by default."""
+        batch = self.get(batch_id, now, workspace)
         if batch.status(now) == "ended":
+            if readings is not None and readings.cancel_ended == "return":
+                return batch
             raise invalid(f"Batch {batch_id} cannot be canceled: its processing has ended.")
         if batch.cancel_initiated_at is None:
             batch.cancel_initiated_at = now
+            self.save(batch)
         return batch
 
-    def delete(self, batch_id: str, now: dt.datetime) -> None:
+    def delete(self, batch_id: str, now: dt.datetime, workspace: str = DEFAULT_WORKSPACE) -> None:
         """Delete an ended batch; a 400 while it is in progress. What it cost stays on the bill."""
-        batch = self.get(batch_id)
+        batch = self.get(batch_id, now, workspace)
         if batch.status(now) != "ended":
             raise invalid("In progress batches cannot be deleted. Cancel the batch first and wait until it has ended.")
         batch.deleted = True
+        self.save(batch)
 
-    def results(self, batch_id: str, now: dt.datetime) -> tuple[Batch, list[Request]]:
-        """An ended batch and its requests in an order that is not theirs; a 404 while it is in progress."""
-        batch = self.get(batch_id)
+    def results(
+        self,
+        batch_id: str,
+        now: dt.datetime,
+        workspace: str = DEFAULT_WORKSPACE,
+        readings: Readings | None = None,
+    ) -> tuple[Batch, Iterator[list[Request]]]:
+        """An ended batch and its requests, in parts and in an order that is not theirs; an error before the end."""
+        batch = self.get(batch_id, now, workspace)
         if batch.status(now) != "ended":
-            raise not_found(f"Results for batch {batch_id} are not available: it has not ended.")
+            text = f"Results for batch {batch_id} are not available: it has not ended."
+            early_400 = readings is not None and readings.early_results == "invalid_request"
+            raise invalid(text) if early_400 else not_found(text)
         if now >= batch.created_at + RETENTION:
             raise not_found(f"Results for batch {batch_id} are no longer available.")
-        return batch, sorted(batch.requests, key=lambda r: draw(self.odds.seed, "order", r.custom_id))
+        return batch, batch.requests.shuffled(self.odds.seed)
 
-    def page(self, limit: int, after_id: str | None, before_id: str | None) -> tuple[list[Batch], bool]:
+    def page(
+        self,
+        limit: int,
+        after_id: str | None,
+        before_id: str | None,
+        now: dt.datetime | None = None,
+        workspace: str = DEFAULT_WORKSPACE,
+    ) -> tuple[list[Batch], bool]:
         """One page, newest first, and whether there are more in the direction of travel."""
-        newest_first = [batch for batch in reversed(self._batches.values()) if not batch.deleted]
+        newest_first = [
+            batch if now is None else batch.settle(now)
+            for batch in reversed(self._batches.values())
+            if batch.workspace == workspace and (not batch.deleted if now is None else batch.is_listed(now))
+        ]
         return paginate(newest_first, limit, after_id, before_id)
-
-
-class _Identified(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-T = TypeVar("T", bound=_Identified)
-
-
-def paginate(items: list[T], limit: int, after_id: str | None, before_id: str | None) -> tuple[list[T], bool]:
-    """The part of a list that a page shows, by the `id`s of its items, and whether more follows."""
-    if not 1 <= limit <= MAX_PAGE:
-        bound = "greater than or equal to 1" if limit < 1 else f"less than or equal to {MAX_PAGE}"
-        raise invalid(f"limit: Input should be {bound}")
-    ids = [item.id for item in items]
-    for name, value in (("after_id", after_id), ("before_id", before_id)):
-        if value is not None and value not in ids:
-            raise invalid(f"{name}: no object with id {value}")
-    if before_id is not None:
-        end = ids.index(before_id)
-        start = max(0, end - limit)
-        return items[start:end], start > 0
-    start = 0 if after_id is None else ids.index(after_id) + 1
-    return items[start : start + limit], start + limit < len(items)

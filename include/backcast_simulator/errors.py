@@ -51,9 +51,10 @@ class Problem:
 class ApiError(Exception):
     """Raised where a call must be answered with an error; `status` overrides the type's own."""
 
-    def __init__(self, problem: Problem, status: int | None = None) -> None:
+    def __init__(self, problem: Problem, status: int | None = None, headers: dict[str, str] | None = None) -> None:
         super().__init__(problem.message)
         self.problem = problem
+        self.headers = headers or {}
         self.status = problem.status if status is None else status
 
 

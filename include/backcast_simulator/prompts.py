@@ -11,6 +11,8 @@ from xml.sax.saxutils import unescape
 
 import orjson
 
+from backcast_simulator.json_bodies import written
+
 CHARACTERS_PER_TOKEN = 3.5
 
 _OPENING = re.compile(
@@ -54,6 +56,14 @@ def last_user_text(params: dict[str, Any]) -> str:
     return ""
 
 
+def whole_text(params: dict[str, Any]) -> str:
+    """The text of the system prompt and of all messages, one after the other."""
+    messages = params.get("messages")
+    entries = messages if isinstance(messages, list) else []
+    contents = [params.get("system"), *(entry.get("content") for entry in entries if isinstance(entry, dict))]
+    return "\n".join(text_of(content) for content in contents)
+
+
 def input_tokens(params: dict[str, Any]) -> int:
     """An estimate of the prompt's length in tokens: system prompt, messages and tools."""
     characters = len(text_of(params.get("system")))
@@ -73,7 +83,7 @@ def token_count(characters: int) -> int:
 
 def sha256_of_params(params: dict[str, Any]) -> str:
     """The SHA-256, in hex, of the parameters as JSON with sorted keys and no spaces."""
-    return hashlib.sha256(orjson.dumps(params, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return hashlib.sha256(written(params, orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def sha256_of_text(text: str) -> str:

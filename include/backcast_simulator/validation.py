@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import orjson
-
 from backcast_simulator.catalogue import MODELS
 from backcast_simulator.errors import Problem, invalid
+from backcast_simulator.json_bodies import parse_object
+from backcast_simulator.parameters import shape_problem
 from backcast_simulator.prompts import input_tokens
 
 MAX_REQUESTS = 100_000
@@ -26,16 +26,15 @@ _KNOWN_PARAMS = frozenset({
     *_SAMPLING,
 })  # fmt: skip
 
+_COUNTED_PARAMS = frozenset({
+    "cache_control", "context_management", "mcp_servers", "messages", "model", "output_config", "speed", "system",
+    "thinking", "tool_choice", "tools",
+})  # fmt: skip
 
-def parse_json(body: bytes) -> dict[str, Any]:
+
+def parse_json(body: bytes | bytearray) -> dict[str, Any]:
     """The request body as a JSON object; a 400 when it is none."""
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise invalid(f"The request body is not valid JSON: {error}") from None
-    if not isinstance(parsed, dict):
-        raise invalid("Input should be a valid dictionary")
-    return parsed
+    return parse_object(body)
 
 
 def batch_requests(body: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -49,12 +48,13 @@ def batch_requests(body: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         raise invalid("requests: List should have at least 1 item after validation, not 0")
     if len(requests) > MAX_REQUESTS:
         raise invalid(f"requests: List should have at most {MAX_REQUESTS} items after validation, not {len(requests)}")
-    pairs = [_pair(index, request) for index, request in enumerate(requests)]
-    _check_unique([custom_id for custom_id, _ in pairs])
+    pairs = [request_pair(index, request) for index, request in enumerate(requests)]
+    check_unique([custom_id for custom_id, _ in pairs])
     return pairs
 
 
-def _pair(index: int, request: object) -> tuple[str, dict[str, Any]]:
+def request_pair(index: int, request: object) -> tuple[str, dict[str, Any]]:
+    """The custom_id and the params of one request of a create call; a 400 when it is not in their shape."""
     where = f"requests.{index}"
     if not isinstance(request, dict):
         raise invalid(f"{where}: Input should be a valid dictionary")
@@ -80,7 +80,8 @@ def _custom_id(where: str, value: object) -> str:
     return value
 
 
-def _check_unique(custom_ids: list[str]) -> None:
+def check_unique(custom_ids: list[str]) -> None:
+    """Refuse a create call in which a custom_id comes twice."""
     seen: set[str] = set()
     for custom_id in custom_ids:
         if custom_id in seen:
@@ -111,12 +112,18 @@ def params_problem(params: dict[str, Any], version: str, betas: frozenset[str] =
     extra = _extra_field(params, version)
     if extra is not None:
         return _bad(f"{extra}: Extra inputs are not permitted")
-    return _over_the_model_limits(params, betas)
+    shape = shape_problem(params)
+    return _over_the_model_limits(params, betas) if shape is None else _bad(shape)
 
 
 def prompt_problem(params: dict[str, Any], version: str) -> Problem | None:
     """What is wrong with the parameters of a count_tokens call; None when nothing is."""
-    return params_problem({**params, "max_tokens": 1}, version)
+    extra = next((name for name in params if name not in _COUNTED_PARAMS), None)
+    if extra is not None:
+        return _bad(f"{extra}: Extra inputs are not permitted")
+    model = params.get("model")
+    known = MODELS.get(model) if isinstance(model, str) else None
+    return params_problem({**params, "max_tokens": known.max_tokens if known else 1}, version)
 
 
 def _bad(message: str) -> Problem:
