@@ -126,6 +126,14 @@ def up(
     sys.exit(run_up(_stack(api, home, airflow_port, simulator_port, simulator_speed)))
 
 
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def simulator(arguments: tuple[str, ...]) -> None:
+    """Run a Message Batches API on a local port; no model is asked."""
+    # A program of its own, which must not share a line of code with what it tests.
+    os.execv(sys.executable, [sys.executable, "-m", "backcast_simulator", *arguments])  # noqa: S606  our interpreter
+
+
 def _stack(
     api: str, home: Path | None, airflow_port: int | None, simulator_port: int | None, simulator_speed: float | None
 ) -> StackOptions:

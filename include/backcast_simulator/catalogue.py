@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any, Literal
 
-PRICES_READ_ON = dt.date(2026, 11, 24)
+PRICES_READ_ON = dt.date(2026, 11, 1)
 OUTPUT_300K_BETA = "output-300k-2026-03-24"
 _EXTENDED_OUTPUT_TOKENS = 300_000
 _BATCH_SHARE_OF_PRICE = 0.5

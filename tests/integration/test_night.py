@@ -145,3 +145,28 @@ def test_asked_for_a_full_run_it_asks_about_every_document_again(
     night.whole("dag/2", repository=str(repository), full=True)
 
     assert len(simulator.bill()) == 4
+
+
+OTHER_READINGS = {
+    "counts": "moving",
+    "cancel_ended": "return",
+    "error_request_id": "workerreq",
+    "early_results": "invalid_request",
+    "too_large": "html",
+    "poll_retry_after": "ten",
+}
+
+
+def test_a_night_ends_the_same_where_the_api_may_behave_either_way(
+    ledger: Ledger, start_simulator: Any, repository: Path, tmp_path: Path
+) -> None:
+    readings = [word for name, value in OTHER_READINGS.items() for word in ("--reading", f"{name}={value}")]
+    other = start_simulator("--speed", "50000", *readings)
+    other.rules(
+        {"match": 'path="src/tangled.py"', "attempts": [1], "outcome": "errored", "error_type": "api_error"},
+        {"match": 'path="src/clean.py"', "attempts": [1], "outcome": "expired"},
+    )
+    _, report = Night(ledger, other.base_url, tmp_path).whole("dag/1", repository=str(repository))
+
+    assert report["totals"] == {"collected": 4, "answered": 2, "reused": 1, "skipped": 1, "unanswered": 0}
+    assert len(other.bill()) == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -82,7 +81,7 @@ SCALARS = (
     | st.sampled_from(["", " ", "a", "user", "text", "ephemeral", "object", "#", "\x00", "\u2028", "🦎", MODEL])
 )
 # Deeper than orjson writes, though it reads it.
-DEEP_VALUES = [functools.reduce(lambda inner, _: [inner], range(300), None), {"a": [[[[{"a": {}}]]]]}]
+DEEP_VALUES: list[Any] = [json.loads("[" * 300 + "]" * 300), {"a": [[[[{"a": {}}]]]]}]
 ODD = st.sampled_from(DEEP_VALUES) | st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["type", "text", "a", "$ref"]), inner),
@@ -225,8 +224,6 @@ def test_odd_parameters_in_a_batch_end_in_rows() -> None:
     def run(params: object) -> None:
         created = http.post("/v1/messages/batches", json={"requests": [{"custom_id": "a", "params": params}]})
         check(created, "POST")
-        if "recursion limit" in created.text:
-            return
         assert created.status_code == 200
         clock.advance(dt.timedelta(hours=24))
         row = http.get(f"/v1/messages/batches/{created.json()['id']}/results").json()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +13,11 @@ from backcast_simulator.clock import SteppedClock
 from backcast_simulator.core import Batch, Batches
 from backcast_simulator.outcomes import Odds
 from backcast_simulator.prompts import input_tokens
+from backcast_simulator.storage import Store
 from backcast_simulator.validation import params_problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 START = dt.datetime(2026, 11, 24, 22, tzinfo=dt.UTC)
 SONNET, HAIKU_4_5 = MODELS["claude-sonnet-5-5"], MODELS["claude-haiku-4-5"]
@@ -124,6 +128,25 @@ def test_prices_of_writes_and_reads_stack_with_the_batch_discount() -> None:
     assert SONNET.cost_usd(10_000, 0, "synchronous", written) == pytest.approx((7000 + 1250 + 4000) * 2e-6)
     assert SONNET.cost_usd(10_000, 0, "batch", read) == pytest.approx((6000 + 400) * 1e-6)
     assert opus.cost_usd(10_000, 0, "batch", read) == pytest.approx((6000 + 200) * 2e-6)
+
+
+def test_a_long_prompt_costs_more_as_a_whole() -> None:
+    haiku = MODELS["claude-haiku-5-5"]
+    assert haiku.cost_usd(100_000, 1000, "synchronous") == pytest.approx(100_000 * 0.1e-6 + 1000 * 0.5e-6)
+    assert haiku.cost_usd(100_001, 1000, "batch") == pytest.approx((100_001 * 0.5e-6 + 1000 * 2.5e-6) / 2)
+    read = CachedTokens(read=90_000)
+    assert haiku.cost_usd(100_001, 0, "synchronous", read) == pytest.approx((10_001 + 9000) * 0.5e-6)
+
+
+def test_what_a_batch_used_of_the_cache_is_kept_in_a_file(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state")
+    pairs = [(f"r{number}", params(block(LONG), text=f"document {number}")) for number in range(20)]
+    batch = Batches(Odds(), store).create("msgbatch_simulator_1", pairs, START, version="2026-10-21")
+    cached = [request.cached for request in batch.requests]
+    store.close()
+    (again,) = Batches(Odds(), Store(tmp_path / "state")).all()
+    assert [request.cached for request in again.requests] == cached
+    assert any(tokens.read for tokens in cached)
 
 
 @pytest.mark.parametrize(
