@@ -39,7 +39,7 @@ def main(knobs: Knobs) -> None:
     if knobs.script is not None:
         simulator.set_rules(_script(knobs.script))
     click.echo(
-        f"Simulated Message Batches API on http://{knobs.host}:{knobs.port}: no model is asked. "
+        f"Simulated Message Batches API on http://{_in_url(knobs.host)}:{knobs.port}: no model is asked. "
         f"{_pace(knobs)}, the weather is {knobs.weather}.",
         err=True,
     )
@@ -124,6 +124,10 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         _refuse(f"Port {port} on {host} cannot be used ({error.strerror}); choose another with --port.")
     return listener
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _is_loopback(host: str) -> bool:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
-from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from backcast_simulator.bodies import read_body
-from backcast_simulator.errors import ApiError
 from backcast_simulator.rows import StreamCutError
 from backcast_simulator.validation import MAX_BATCH_BYTES
 from backcast_simulator.web import RouteTable, base_url, call_headers, json_response, page_arguments, workspace
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from backcast_simulator.simulator import Simulator
 
-_TOO_LARGE = 413
 _POLL_AGAIN_AFTER_SECONDS = "10"
 
 
@@ -53,12 +51,7 @@ class BatchRoutes:
 
     async def create(self, request: Request) -> Response:
         """`POST /v1/messages/batches`."""
-        try:
-            body = await read_body(request, MAX_BATCH_BYTES)
-        except ApiError as error:
-            if error.status == _TOO_LARGE and self._simulator.readings.too_large == "html":
-                return HTMLResponse("<html><body><h1>413 Request Entity Too Large</h1></body></html>\n", _TOO_LARGE)
-            raise
+        body = await read_body(request, MAX_BATCH_BYTES)
         where = (base_url(request), workspace(request))
         return json_response(await to_thread.run_sync(self._simulator.create, body, call_headers(request), *where))
 

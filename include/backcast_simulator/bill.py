@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from backcast_simulator.answers import Answerer, Reply, reply
 from backcast_simulator.catalogue import MODELS, NOTHING_CACHED, PRICES_READ_ON, CachedTokens
-from backcast_simulator.prompts import input_tokens, last_user_text, sha256_of_params, sha256_of_text
+from backcast_simulator.prompts import document_text, input_tokens, sha256_of_params, sha256_of_text
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Charge:
     """One billed request: what was sent (as SHA-256, hex), how many tokens and how many US$.
 
-    The tokens are those of the answer's `usage`: `input_tokens` are the uncached rest.
+    The document is the one in the prompt, without its line numbers, or else the whole last user message. The tokens
+    are those of the answer's `usage`: `input_tokens` are the uncached rest.
     """
 
     batch_id: str | None
@@ -43,7 +44,6 @@ def synchronous_charge(params: dict[str, Any], answer: Reply, cached: CachedToke
         answer,
         kind="synchronous",
         params_sha256=sha256_of_params(params),
-        document_sha256=sha256_of_text(last_user_text(params)),
         cached=cached,
     )
 
@@ -58,7 +58,6 @@ def batch_charges(batches: Iterable[Batch], answerer: Answerer, now: dt.datetime
                     reply(request.params, request.fate.script, answerer),
                     kind="batch",
                     params_sha256=request.params_sha256,
-                    document_sha256=request.document_sha256,
                     ids=(batch.id, request.custom_id),
                     cached=request.cached,
                 )
@@ -70,7 +69,6 @@ def _charge(  # noqa: PLR0913  the fields of a charge
     *,
     kind: Literal["batch", "synchronous"],
     params_sha256: str,
-    document_sha256: str,
     ids: tuple[str | None, str | None] = (None, None),
     cached: CachedTokens = NOTHING_CACHED,
 ) -> Charge:
@@ -83,7 +81,7 @@ def _charge(  # noqa: PLR0913  the fields of a charge
         kind=kind,
         model=model.id,
         params_sha256=params_sha256,
-        document_sha256=document_sha256,
+        document_sha256=sha256_of_text(document_text(params)),
         input_tokens=tokens - cached.total,
         output_tokens=answer.output_tokens,
         cost_usd=cost,

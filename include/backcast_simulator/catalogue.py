@@ -1,4 +1,4 @@
-"""The models the simulator knows, with limits in tokens and list prices. Nothing here but data."""
+"""The models the simulator knows: their limits in tokens, their list prices, and what these come to."""
 
 from __future__ import annotations
 

@@ -33,13 +33,13 @@ _MICROSECOND = dt.timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One accepted request of a batch, with its fate and its fingerprints (SHA-256, hex)."""
+    """One accepted request of a batch, its fate, and its parameters' and last user message's SHA-256, in hex."""
 
     custom_id: str
     params: dict[str, Any]
     fate: Fate
     params_sha256: str
-    document_sha256: str
+    message_sha256: str
     cached: CachedTokens = NOTHING_CACHED
 
 
@@ -85,7 +85,7 @@ class Requests(Sequence[Request]):
             prefixes = prefixes_of(request.params)
             if prefixes:
                 self.cacheable.append((index, request.params["model"], prefixes))
-        self._digests += bytes.fromhex(request.params_sha256) + bytes.fromhex(request.document_sha256)
+        self._digests += bytes.fromhex(request.params_sha256) + bytes.fromhex(request.message_sha256)
 
     def close(self) -> None:
         """Write the requests that are in no block yet to one."""
@@ -123,17 +123,17 @@ class Requests(Sequence[Request]):
         return self._store.block(self._batch_id, block).split(b"\n")
 
     def _request(self, position: int, body: bytes) -> Request:
-        document = position * 2 * _DIGEST_BYTES + _DIGEST_BYTES
+        message = position * 2 * _DIGEST_BYTES + _DIGEST_BYTES
         return Request(
             self.custom_ids[position],
             orjson.loads(body),
             self.fate(position),
-            bytes(self._digests[document - _DIGEST_BYTES : document]).hex(),
-            bytes(self._digests[document : document + _DIGEST_BYTES]).hex(),
+            bytes(self._digests[message - _DIGEST_BYTES : message]).hex(),
+            bytes(self._digests[message : message + _DIGEST_BYTES]).hex(),
             self.cached.get(position, NOTHING_CACHED),
         )
 
-    def document_digests(self) -> Iterator[str]:
+    def message_digests(self) -> Iterator[str]:
         """The SHA-256, in hex, of each request's last user message."""
         for start in range(_DIGEST_BYTES, len(self._digests), 2 * _DIGEST_BYTES):
             yield bytes(self._digests[start : start + _DIGEST_BYTES]).hex()

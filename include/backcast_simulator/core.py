@@ -105,7 +105,7 @@ class Batches:
     def register(self, batch: Batch) -> Batch:
         """Take in a batch whose requests are prepared."""
         self._use_cache(batch)
-        digests = batch.requests.document_digests()
+        digests = batch.requests.message_digests()
         with self._store.transaction():
             self._store.put_batch(batch.id, batch.life(), batch.requests.columns())
             self._store.put_attempts((digest, self._attempts[digest]) for digest in digests)

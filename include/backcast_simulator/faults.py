@@ -41,6 +41,8 @@ BATCH_KINDS: dict[str, dict[str, str | tuple[str, ...]]] = {
     "list_lag": {"seconds": _NUMBER},
     "not_found": {"from_seconds": _NUMBER, "seconds": _NUMBER},
 }
+# What does not change how a batch is processed may happen to one that has ended, too.
+KINDS_AFTER_THE_END = ("list_lag", "not_found")
 _KINDS = {**CALL_KINDS, **ROW_KINDS, **BATCH_KINDS}
 _OLD_KEYS = {"refuse_create", "drop_create", "html_create", "times"}
 

@@ -6,7 +6,10 @@ import re
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import ast
 
 Category = Literal[
     "complexity", "duplication", "dead_code", "design", "error_handling", "performance", "security", "documentation"
@@ -129,6 +132,22 @@ class Finding:
             return False
         passage = source.lines[self.line_start - 1 : self.line_end]
         return all(line in passage for line in self.evidence.split("\n"))
+
+
+def finding_at(  # noqa: PLR0913  the fields of a finding
+    source: Source,
+    node: ast.stmt | ast.expr | ast.ExceptHandler,
+    title: str,
+    why: str,
+    suggestion: str,
+    *,
+    category: Category,
+    severity: Severity,
+    effort: Effort = "minutes",
+) -> Finding:
+    """A finding about one node of a Python module's syntax tree, which it quotes."""
+    start, end = node.lineno, node.end_lineno or node.lineno
+    return Finding(title, category, severity, effort, start, end, source.quote(start, end), why, suggestion)
 
 
 def plural(count: int, noun: str) -> str:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 Pair = tuple[str, dict[str, Any]]
 
 _OPENING = ord("{")
-_START = re.compile(rb'\s*\{\s*"requests"\s*:\s*\[\s*(?=\{)')
-_BETWEEN = re.compile(rb"\s*(?:(,)\s*(?=\{)|\]\s*\}\s*\Z)")
+# What JSON takes for a blank: less than `\s` does.
+_BLANKS = rb"[ \t\n\r]*"
+_START = re.compile(_BLANKS.join((rb"", rb"\{", rb'"requests"', rb":", rb"\[", rb"(?=\{)")))
+_BETWEEN = re.compile(_BLANKS.join((rb"", rb"(?:(,)", rb"(?=\{)|\]", rb"\}", rb"\Z)")))
 # Runs over strings, whose braces do not count, to the next brace.
 _TO_BRACE = re.compile(rb'(?:[^"{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+[{}]', re.DOTALL)
 

@@ -48,7 +48,9 @@ def _names(group: dict[str, list[click.Option]]) -> dict[str, str]:
 _GROUPS: dict[str, list[click.Option]] = {
     "Where it listens": [
         click.Option(["--host"], default="127.0.0.1", show_default=True, help="Loopback address to listen on."),
-        click.Option(["--port"], default=8790, show_default=True, type=click.IntRange(1, 65535)),
+        click.Option(
+            ["--port"], default=8790, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on."
+        ),
         click.Option(
             ["--api-key", "api_keys"],
             multiple=True,
@@ -81,9 +83,19 @@ _GROUPS: dict[str, list[click.Option]] = {
         ),
     ],
     "Outcomes": [
-        click.Option(["--answers"], default="analyst", show_default=True, type=click.Choice(["analyst", "echo"])),
-        click.Option(["--errored-share"], default=0.0, show_default=True, type=_SHARE, help="Share that fails."),
-        click.Option(["--expired-share"], default=0.0, show_default=True, type=_SHARE, help="Share that expires."),
+        click.Option(
+            ["--answers"],
+            default="analyst",
+            show_default=True,
+            type=click.Choice(["analyst", "echo"]),
+            help="analyst: static analysis of the document in the prompt. echo: the beginning of the prompt.",
+        ),
+        click.Option(
+            ["--errored-share"], default=0.0, show_default=True, type=_SHARE, help="Share of requests that fail."
+        ),
+        click.Option(
+            ["--expired-share"], default=0.0, show_default=True, type=_SHARE, help="Share of requests that expire."
+        ),
         click.Option(
             ["--cache-hit-share"],
             default=0.7,

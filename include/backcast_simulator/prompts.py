@@ -56,6 +56,13 @@ def last_user_text(params: dict[str, Any]) -> str:
     return ""
 
 
+def document_text(params: dict[str, Any]) -> str:
+    """The document in the last user message, without line numbers; the whole message when it holds none."""
+    text = last_user_text(params)
+    document = find_document(text)
+    return text if document is None else document.text
+
+
 def whole_text(params: dict[str, Any]) -> str:
     """The text of the system prompt and of all messages, one after the other."""
     messages = params.get("messages")

@@ -53,6 +53,8 @@ class _Limit:
 
 def reply(params: dict[str, Any], script: Rule | None, answerer: Answerer, casing: EnumCasing = "exact") -> Reply:
     """The answer to well-formed parameters, in the way the script asks for, within `max_tokens` and the window."""
+    if not params["max_tokens"]:
+        return Reply("", "max_tokens", 0)
     outcome = None if script is None else script.outcome
     if outcome == "refusal":
         delivered = Reply((script and script.text) or "", "refusal", 1)

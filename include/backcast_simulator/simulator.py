@@ -13,8 +13,8 @@ from backcast_simulator.answers import Answerer, message, reply
 from backcast_simulator.bill import Charge, batch_charges, statement
 from backcast_simulator.catalogue import MODELS
 from backcast_simulator.core import Batch, Batches, Request, rfc3339
-from backcast_simulator.errors import not_found
-from backcast_simulator.faults import BATCH_KINDS, Fault, Faults
+from backcast_simulator.errors import invalid, not_found
+from backcast_simulator.faults import BATCH_KINDS, KINDS_AFTER_THE_END, Fault, Faults
 from backcast_simulator.intake import Pair, take_in
 from backcast_simulator.limits import LIMITS, Allowance, RateLimit, queue_error, spend_limit_error
 from backcast_simulator.rows import lines
@@ -140,7 +140,10 @@ class Simulator:
             batch = next((batch for batch in self._batches.all() if batch.id == fault.batch), None)
             if batch is None:
                 raise not_found(f"Message batch {fault.batch} not found.")
-            fault.befall(batch, self.clock.now())
+            now = self.clock.now()
+            if batch.settle(now).status(now) == "ended" and fault.kind not in KINDS_AFTER_THE_END:
+                raise invalid(f"faults: {fault.kind} cannot happen to batch {batch.id}: its processing has ended.")
+            fault.befall(batch, now)
             self._batches.save(batch)
 
     def retrieve(self, batch_id: str, base_url: str, workspace: str = DEFAULT_WORKSPACE) -> dict[str, Any]:

@@ -17,6 +17,7 @@ MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 FIRST_VERSION_WITHOUT_SAMPLING = "2026-10-21"
 
 _MAX_CUSTOM_ID = 64
+_TOO_FEW_TOKENS = "max_tokens: must be greater than or equal to 1"
 _CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _SAMPLING = ("temperature", "top_p", "top_k")
 _KNOWN_PARAMS = frozenset({
@@ -48,6 +49,9 @@ def batch_requests(body: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         raise invalid("requests: List should have at least 1 item after validation, not 0")
     if len(requests) > MAX_REQUESTS:
         raise invalid(f"requests: List should have at most {MAX_REQUESTS} items after validation, not {len(requests)}")
+    extra = next((name for name in body if name != "requests"), None)
+    if extra is not None:
+        raise invalid(f"{extra}: Extra inputs are not permitted")
     pairs = [request_pair(index, request) for index, request in enumerate(requests)]
     check_unique([custom_id for custom_id, _ in pairs])
     return pairs
@@ -97,6 +101,8 @@ def batch_params_problem(params: dict[str, Any], version: str, betas: frozenset[
         return _bad('"stream=True" is not supported in the Message Batches API')
     if params.get("speed") is not None:
         return _bad('"speed" is not supported in the Message Batches API')
+    if type(params.get("max_tokens")) is int and not params["max_tokens"]:
+        return _bad(_TOO_FEW_TOKENS)
     return params_problem(params, version, betas)
 
 
@@ -154,7 +160,8 @@ def _bad_max_tokens(params: dict[str, Any]) -> str | None:
     value = params["max_tokens"]
     if not isinstance(value, int) or isinstance(value, bool):
         return "max_tokens: Input should be a valid integer"
-    return "max_tokens: must be greater than or equal to 1" if value < 1 else None
+    # 0 asks for no answer: the prompt is written to the cache. A batch does not take that.
+    return _TOO_FEW_TOKENS if value < 0 else None
 
 
 def _extra_field(params: dict[str, Any], version: str) -> str | None:

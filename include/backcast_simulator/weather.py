@@ -16,6 +16,9 @@ from backcast_simulator.chance import draw
 
 _NORMAL = NormalDist()
 _NUMBERS = ("median_hours", "sigma", "batch_sigma", "never_share")
+_MOST_HOURS = 1e6
+# One request in a million is then about e**48 times as slow as the median; far beyond that, floats end.
+_MOST_SIGMA = 10
 
 
 class WeatherError(ValueError):
@@ -47,7 +50,9 @@ class Weather:
         """How long this request takes, None for ever; the same for the same seed, custom_id and factor."""
         if self.never_share and draw(seed, "never", custom_id) < self.never_share:
             return None
-        return dt.timedelta(hours=self._hours(draw(seed, "latency", custom_id)) * factor)
+        hours = self._hours(draw(seed, "latency", custom_id)) * factor
+        # Whatever is longer than the window expires, and a timedelta does not hold any number of hours.
+        return dt.timedelta(hours=min(hours, _MOST_HOURS))
 
     def _hours(self, point: float) -> float:
         if self.quantiles:
@@ -110,6 +115,9 @@ def parse_weather(body: object) -> Weather:
 def _number(name: str, value: Any) -> float:  # noqa: ANN401  whatever the file holds
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
         raise WeatherError(f"{name}: a number that is not negative is expected, not {value!r}")
+    most = _MOST_SIGMA if name.endswith("sigma") else _MOST_HOURS
+    if value > most:
+        raise WeatherError(f"{name}: a number of at most {most:g} is expected")
     return float(value)
 
 

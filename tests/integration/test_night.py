@@ -154,6 +154,7 @@ OTHER_READINGS = {
     "early_results": "invalid_request",
     "too_large": "html",
     "poll_retry_after": "ten",
+    "enum_casing": "varied",
 }
 
 

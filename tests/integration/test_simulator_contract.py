@@ -339,7 +339,7 @@ def test_error_types_results_and_stop_reasons_that_nobody_knows_yet(world: World
     ("change", "status", "message"),
     [
         ({"messages": []}, 400, "messages: at least one message is required"),
-        ({"max_tokens": 0}, 400, "max_tokens: must be greater than or equal to 1"),
+        ({"max_tokens": -1}, 400, "max_tokens: must be greater than or equal to 1"),
         ({"max_tokens": 128_001}, 400, "max_tokens: 128001 > 128000, which is the maximum allowed number of output"),
         ({"temperature": 1}, 400, "temperature: Extra inputs are not permitted"),
         ({"colour": "red"}, 400, "colour: Extra inputs are not permitted"),
@@ -361,6 +361,20 @@ def test_a_dry_run_says_at_once_what_a_batch_would_say_in_a_row(
     world.wait(hours=24)
     row = http.get(f"/v1/messages/batches/{batch['id']}/results", headers=headers).json()
     assert row["result"]["error"]["error"] == answer.json()["error"]
+
+
+def test_without_tokens_for_an_answer_the_cache_is_written_but_a_batch_does_not_take_that(world: World) -> None:
+    client = world.client()
+    prompt: Any = params(max_tokens=0, system=cached_system("s" * 7000))
+    message = client.messages.create(**prompt)
+    assert (message.content, message.stop_reason, message.usage.output_tokens) == ([], "max_tokens", 0)
+    assert message.usage.cache_creation_input_tokens == 2000
+    assert client.messages.create(**{**prompt, "max_tokens": 9}).usage.cache_read_input_tokens == 2000
+    batch = client.messages.batches.create(requests=[{"custom_id": "a", "params": prompt}])
+    world.wait(hours=24)
+    (row,) = client.messages.batches.results(batch.id)
+    assert row.result.type == "errored"
+    assert row.result.error.error.message == "max_tokens: must be greater than or equal to 1"
 
 
 def test_a_streamed_answer_is_the_whole_one_in_pieces(world: World) -> None:

@@ -9,35 +9,35 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import anthropic
 import httpx2
 import pytest
 import uvicorn
+from tests.simulated import DAY
+from tests.support import wait_until
 
 from backcast_simulator.answers import answerer_named
 from backcast_simulator.app import build_app
-from backcast_simulator.clock import RunningClock
+from backcast_simulator.clock import SteppedClock
 from backcast_simulator.simulator import Settings, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from anthropic.types.messages import MessageBatch
     from anthropic.types.messages.batch_create_params import Request
 
 MODEL = "claude-sonnet-5-5"
-# A simulated day in a third of a second.
-SPEED = 250_000.0
 
 
 class Server:
-    def __init__(self, api_keys: frozenset[str] = frozenset(), speed: float = SPEED) -> None:
+    """A simulator behind a real server in a thread; its clock stands still until `wait` moves it."""
+
+    def __init__(self, api_keys: frozenset[str] = frozenset()) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        simulator = Simulator(RunningClock(speed), answerer_named("analyst"), Settings(api_keys=api_keys))
+        simulator = Simulator(SteppedClock(), answerer_named("analyst"), Settings(api_keys=api_keys))
         config = uvicorn.Config(build_app(simulator), log_level="warning", lifespan="off")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
@@ -51,6 +51,9 @@ class Server:
         answer = httpx2.get(url) if body is None else httpx2.post(url, json=body)
         return answer.raise_for_status().json()
 
+    def wait(self, seconds: float) -> None:
+        self.control("clock", {"advance_seconds": seconds})
+
     def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join()
@@ -63,26 +66,9 @@ def server() -> Iterator[Server]:
     running.stop()
 
 
-@pytest.fixture
-def slow_server() -> Iterator[Server]:
-    running = Server(speed=1)
-    yield running
-    running.stop()
-
-
 def request(custom_id: str, text: str = "hello", **changes: Any) -> Request:
     params: Any = {"model": MODEL, "max_tokens": 4096, "messages": [{"role": "user", "content": text}], **changes}
     return {"custom_id": custom_id, "params": params}
-
-
-def ended(client: anthropic.Anthropic, batch_id: str) -> MessageBatch:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        batch = client.messages.batches.retrieve(batch_id)
-        if batch.processing_status == "ended":
-            return batch
-        time.sleep(0.01)
-    raise AssertionError("the batch has not ended")
 
 
 DOCUMENT = """Review this.
@@ -103,7 +89,9 @@ def test_a_batch_from_create_to_delete(server: Server) -> None:
         requests=[request("doc", DOCUMENT), request("echo"), request("bad", model="claude-none")]
     )
     assert created.id.startswith("msgbatch_simulator_")
-    batch = ended(client, created.id)
+    server.wait(DAY)
+    batch = client.messages.batches.retrieve(created.id)
+    assert batch.processing_status == "ended"
     assert (batch.request_counts.succeeded, batch.request_counts.errored) == (2, 1)
     rows = {row.custom_id: row.result for row in client.messages.batches.results(created.id)}
     document = rows["doc"]
@@ -125,15 +113,15 @@ def test_a_batch_from_create_to_delete(server: Server) -> None:
     assert bill["totals"]["cost_usd"] > 0
 
 
-def test_cancel_and_results_too_early(slow_server: Server) -> None:
-    client = slow_server.client()
+def test_cancel_and_results_too_early(server: Server) -> None:
+    client = server.client()
     batch = client.messages.batches.create(requests=[request("a")])
-    answer = httpx2.get(f"{slow_server.url}/v1/messages/batches/{batch.id}/results", headers={"x-api-key": "k"})
+    answer = httpx2.get(f"{server.url}/v1/messages/batches/{batch.id}/results", headers={"x-api-key": "k"})
     assert (answer.status_code, answer.json()["error"]["type"]) == (404, "not_found_error")
     assert client.messages.batches.cancel(batch.id).processing_status == "canceling"
     with pytest.raises(anthropic.BadRequestError, match="In progress batches cannot be deleted"):
         client.messages.batches.delete(batch.id)
-    assert slow_server.control("bill")["requests"] == []
+    assert server.control("bill")["requests"] == []
 
 
 def test_list_goes_through_all_pages(server: Server) -> None:
@@ -148,8 +136,9 @@ def test_the_asynchronous_client(server: Server) -> None:
     async def run() -> list[str]:
         async with anthropic.AsyncAnthropic(base_url=server.url, api_key="any", max_retries=0) as client:
             batch = await client.messages.batches.create(requests=[request("a"), request("b")])
-            while (await client.messages.batches.retrieve(batch.id)).processing_status != "ended":  # noqa: ASYNC110  the API has no event to wait for
-                await asyncio.sleep(0.01)
+            assert (await client.messages.batches.retrieve(batch.id)).processing_status == "in_progress"
+            await asyncio.to_thread(server.wait, DAY)
+            assert (await client.messages.batches.retrieve(batch.id)).processing_status == "ended"
             return [row.custom_id async for row in await client.messages.batches.results(batch.id)]
 
     assert sorted(asyncio.run(run())) == ["a", "b"]
@@ -210,7 +199,7 @@ def test_scripted_outcomes(server: Server) -> None:
     server.control("rules", [{"match": f"<{name}>", "outcome": name, "text": "forty-two"} for name in outcomes])
     client = server.client()
     batch = client.messages.batches.create(requests=[request(name, f"<{name}>") for name in outcomes])
-    ended(client, batch.id)
+    server.wait(DAY)
     rows = {row.custom_id: row.result for row in client.messages.batches.results(batch.id)}
     stops = {name: row.message.stop_reason for name, row in rows.items() if row.type == "succeeded"}
     assert stops == {"truncated": "max_tokens", "refusal": "refusal", "malformed": "end_turn", "answer": "end_turn"}
@@ -260,13 +249,7 @@ def test_the_command_line_refuses_other_hosts_and_taken_ports_and_stops_on_sigte
     process = run_cli("--port", str(port))
     assert process.stderr is not None
     assert "no model is asked" in process.stderr.readline()
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            assert httpx2.get(f"http://127.0.0.1:{port}/simulator/health").status_code == 200
-            break
-        except httpx2.TransportError:
-            time.sleep(0.05)
+    wait_until(lambda: httpx2.get(f"http://127.0.0.1:{port}/simulator/health").status_code == 200)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=5)
     assert process.returncode in (0, -signal.SIGTERM)

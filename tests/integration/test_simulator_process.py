@@ -89,6 +89,16 @@ def test_a_killed_simulator_comes_back_with_its_batches_its_bill_and_its_clock(t
         assert after.client.messages.batches.retrieve(open_one.id).request_counts.succeeded == 2
 
 
+def test_time_runs_as_fast_as_told() -> None:
+    with running("--speed", "1000000", "--answers", "echo") as simulator:
+        batch = simulator.client.messages.batches.create(requests=requests(20))
+        wait_until(lambda: simulator.client.messages.batches.retrieve(batch.id).processing_status == "ended")
+        ended = simulator.client.messages.batches.retrieve(batch.id)
+        assert ended.ended_at is not None
+        assert ended.request_counts.succeeded == 20
+        assert (ended.ended_at - ended.created_at).total_seconds() > 600
+
+
 def test_a_state_is_one_simulators_at_a_time(tmp_path: Path) -> None:
     state = ("--state", str(tmp_path / "state"))
     with running(*STEPPED, *state):

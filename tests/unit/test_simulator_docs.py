@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backcast_simulator.control_routes import ControlRoutes
-from backcast_simulator.faults import BATCH_KINDS, CALL_KINDS, ROW_KINDS
+from backcast_simulator.faults import BATCH_KINDS, CALL_KINDS, ENDPOINTS, ROW_KINDS
 from backcast_simulator.knobs import knobs
 from backcast_simulator.rule_format import OUTCOMES
 from backcast_simulator.rules import Conditions
@@ -16,6 +16,7 @@ from backcast_simulator.settings import READINGS
 from backcast_simulator.weather import WEATHERS
 
 TESTS = Path(__file__).parents[1]
+FAULTS = {**CALL_KINDS, **ROW_KINDS, **BATCH_KINDS}
 PAGE = (TESTS.parent / "docs" / "simulator.md").read_text(encoding="utf-8")
 
 
@@ -25,6 +26,10 @@ def test_every_test_named_on_the_page_exists() -> None:
     named = set(re.findall(r"`(test_\w+)`", PAGE))
     assert len(named) > 60
     assert named <= existing
+
+
+def test_every_option_of_the_command_line_says_what_it_is_for() -> None:
+    assert not [option.name for option in knobs(lambda _: None).params if not getattr(option, "help", None)]
 
 
 def test_every_option_of_the_command_line_is_on_the_page_and_no_other() -> None:
@@ -37,7 +42,9 @@ def test_every_option_of_the_command_line_is_on_the_page_and_no_other() -> None:
     [
         pytest.param(OUTCOMES, id="outcomes"),
         pytest.param(Conditions.__slots__, id="conditions"),
-        pytest.param([*CALL_KINDS, *ROW_KINDS, *BATCH_KINDS], id="faults"),
+        pytest.param(list(FAULTS), id="faults"),
+        pytest.param([option for options in FAULTS.values() for option in options], id="options of faults"),
+        pytest.param(list(ENDPOINTS), id="endpoints of faults"),
         pytest.param([*READINGS, *(value for values in READINGS.values() for value in values)], id="readings"),
         pytest.param(list(WEATHERS), id="weathers"),
     ],

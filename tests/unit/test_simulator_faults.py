@@ -44,6 +44,29 @@ def test_an_error_is_answered_as_often_as_asked_and_nothing_is_accepted(
     world.create()
 
 
+@pytest.mark.parametrize(
+    ("error_type", "status"),
+    [
+        ("invalid_request_error", 400),
+        ("authentication_error", 401),
+        ("billing_error", 402),
+        ("permission_error", 403),
+        ("not_found_error", 404),
+        ("conflict_error", 409),
+        ("request_too_large", 413),
+        ("rate_limit_error", 429),
+        ("api_error", 500),
+        ("timeout_error", 504),
+        ("overloaded_error", 529),
+    ],
+)
+def test_each_type_of_error_has_its_status(world: Simulated, error_type: str, status: int) -> None:
+    world.fault("error", type=error_type, endpoint="any", message="told so", details={"a": 1})
+    answer = world.call("GET", "/v1/models")
+    assert answer.status_code == status
+    assert answer.json()["error"] == {"type": error_type, "message": "told so", "details": {"a": 1}}
+
+
 def test_a_429_may_say_when_to_come_again(world: Simulated) -> None:
     world.fault("error", status=429, type="rate_limit_error", retry_after=7, endpoint="list")
     with pytest.raises(anthropic.RateLimitError) as refused:
@@ -186,6 +209,18 @@ def test_a_batch_may_never_end(world: Simulated) -> None:
     world.wait(10 * DAY)
     assert world.retrieve(batch.id).processing_status == "in_progress"
     assert world.retrieve(other.id).processing_status == "ended"
+
+
+@pytest.mark.parametrize("kind", ["never_ends", "expires", "canceled", "slow_cancel"])
+def test_no_fault_brings_a_batch_back_that_has_ended(world: Simulated, kind: str) -> None:
+    batch = world.create(3)
+    world.client.messages.batches.cancel(batch.id)
+    world.wait(60)
+    ended_then = world.retrieve(batch.id)
+    with pytest.raises(ApiError, match=f"{kind} cannot happen to batch {batch.id}: its processing has ended"):
+        world.fault(kind, batch=batch.id)
+    assert world.retrieve(batch.id) == ended_then
+    assert ended_then.processing_status == "ended"
 
 
 def test_a_batch_may_expire_in_part(world: Simulated) -> None:

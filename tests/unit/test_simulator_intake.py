@@ -57,6 +57,8 @@ def test_any_broken_body(junk: bytes, position: int) -> None:
         b'{"requests":[]}',
         b'{"requests":[{}]}',
         b'{"requests":[{"custom_id":"a","params":{}},]}',
+        b'{"requests":\x0b[{"custom_id":"a","params":{}}]}',
+        b'{"requests":[{"custom_id":"a","params":{}}\x0c]}',
         b'{"requests":[{"custom_id":"a","params":{}}]}x',
         b'{"requests":[{"custom_id":"a","params":{}}],"x":1}',
         b'{"x":1,"requests":[{"custom_id":"a","params":{}}]}',

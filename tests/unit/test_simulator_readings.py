@@ -6,7 +6,7 @@ from typing import Any
 
 import anthropic
 import pytest
-from tests.simulated import DAY, Simulated, requests
+from tests.simulated import DAY, Simulated, params, requests
 
 from backcast_simulator.errors import ApiError
 from backcast_simulator.settings import READINGS, Readings, change_readings
@@ -75,6 +75,16 @@ def test_a_body_that_is_too_large(reading: str, content_type: str, monkeypatch: 
     with pytest.raises(anthropic.RequestTooLargeError) as refused:
         world.client.messages.batches.create(requests=requests(50))
     assert refused.value.response.headers["content-type"].startswith(content_type)
+
+
+@pytest.mark.parametrize(("reading", "content_type"), [("envelope", "application/json"), ("html", "text/html")])
+def test_a_message_that_is_too_large(reading: str, content_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backcast_simulator.message_routes.MAX_MESSAGE_BYTES", 1000)
+    world = under(too_large=reading)
+    for path in ("/v1/messages", "/v1/messages/count_tokens"):
+        answer = world.call("POST", path, json=params("x" * 1000))
+        assert answer.status_code == 413
+        assert answer.headers["content-type"].startswith(content_type)
 
 
 @pytest.mark.parametrize(("reading", "header"), [("none", None), ("ten", "10")])

@@ -30,6 +30,10 @@ GOOD: dict[str, Any] = {
         ),
         ([{"custom_id": "a\n", "params": {}}], "requests.0.custom_id: String should match pattern"),
         (
+            [{"custom_id": f"r{number}", "params": {}} for number in range(100_001)],
+            "requests: List should have at most 100000 items after validation, not 100001",
+        ),
+        (
             [{"custom_id": "a", "params": {}}, {"custom_id": "a", "params": {}}],
             "requests: custom_id's must be unique within a batch. Duplicate custom_id found: a",
         ),
@@ -48,6 +52,13 @@ def test_create_refuses_a_body_that_is_no_json() -> None:
         parse_json(b"{")
 
 
+def test_create_takes_requests_and_nothing_else() -> None:
+    with pytest.raises(ApiError, match="name: Extra inputs are not permitted"):
+        batch_requests({"requests": [{"custom_id": "a", "params": {}}], "name": "tonight"})
+    with pytest.raises(ApiError, match="requests: Field required"):
+        batch_requests({})
+
+
 def test_create_does_not_look_into_params() -> None:
     assert batch_requests({"requests": [{"custom_id": "a", "params": {"nonsense": 1}}]}) == [("a", {"nonsense": 1})]
 
@@ -63,7 +74,10 @@ def test_create_does_not_look_into_params() -> None:
             "max_tokens: 128001 > 64000, which is the maximum allowed number of output tokens for claude-haiku-4-5",
         ),
         ({"stream": True}, "invalid_request_error", '"stream=True" is not supported in the Message Batches API'),
+        ({"speed": "fast"}, "invalid_request_error", '"speed" is not supported in the Message Batches API'),
         ({"temperature": 1}, "invalid_request_error", "temperature: Extra inputs are not permitted"),
+        ({"top_p": 1}, "invalid_request_error", "top_p: Extra inputs are not permitted"),
+        ({"top_k": 0}, "invalid_request_error", "top_k: Extra inputs are not permitted"),
         ({"colour": "red"}, "invalid_request_error", "colour: Extra inputs are not permitted"),
         ({"model": "claude-none"}, "not_found_error", "model: claude-none"),
         (

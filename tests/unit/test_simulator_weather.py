@@ -87,12 +87,21 @@ def test_a_weather_from_a_file_in_yaml_or_json(tmp_path: Path) -> None:
     assert read_weather("busy") is WEATHERS["busy"]
 
 
+def test_the_worst_weather_that_a_file_may_describe_lets_everything_expire() -> None:
+    world = world_in(parse_weather({"median_hours": 1_000_000, "sigma": 10, "batch_sigma": 10}))
+    batches = [world.create(20, f"b{number}-").id for number in range(20)]
+    world.wait(DAY)
+    assert sum(world.retrieve(each).request_counts.expired for each in batches) > 200
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("- 1", "a mapping is expected"),
         ("rain: 1", "rain: not a key of a weather; median_hours, sigma"),
         ("sigma: wide", "sigma: a number that is not negative is expected, not 'wide'"),
+        ("sigma: 11", "sigma: a number of at most 10 is expected"),
+        ("median_hours: 1.0e+30", r"median_hours: a number of at most 1e\+06 is expected"),
         ("never_share: 2", "never_share: a share from 0 to 1"),
         ("quantiles: [1]", "quantiles: a mapping of shares"),
         ("quantiles: {0.5: 1}", "quantiles: the hours at share 1"),
