@@ -44,7 +44,12 @@ def main(knobs: Knobs) -> None:
         err=True,
     )
     config = uvicorn.Config(
-        build_app(simulator), log_level="warning", access_log=False, timeout_graceful_shutdown=1, lifespan="off"
+        build_app(simulator),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        lifespan="off",
+        date_header=False,
     )
     uvicorn.Server(config).run(sockets=[listener])
     simulator.close()

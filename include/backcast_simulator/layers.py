@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -124,7 +125,8 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = _with(message, dict((("request-id", request_id(scope)), NO_MODEL_HEADER)))
+                marks = (("request-id", request_id(scope)), NO_MODEL_HEADER, ("date", self._date()))
+                message = _with(message, dict(marks))
             await send(message)
 
         try:
@@ -143,6 +145,10 @@ class Envelope:
             }
             for _ in range(scope.get("arrivals", 1)):
                 self._simulator.log(call)
+
+    def _date(self) -> str:
+        # The server's own clock, by which a client can tell what was created before or after.
+        return format_datetime(self._simulator.clock.now().astimezone(dt.UTC), usegmt=True)
 
 
 async def _drop(scope: Scope, receive: Receive, send: Send) -> None:
