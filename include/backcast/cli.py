@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from backcast.cli_operations import cancel, reconcile, resubmit, status
 from backcast.domain.errors import BackcastError, InputError
 from backcast.ledger.migrate import migrate as migrate_ledger
 from backcast.local.night import run_night
@@ -38,6 +39,10 @@ def _fail(message: str, code: int) -> NoReturn:
 @click.version_option(package_name="backcast")
 def main() -> None:
     """LLM document jobs on Anthropic's Message Batches API, at half price and still on time."""
+
+
+for _command in (status, reconcile, cancel, resubmit):
+    main.add_command(_command)
 
 
 @main.command()

@@ -26,6 +26,8 @@ for serialized in dags.values():
 plain = {
     dag_id: {
         "owner": dag.owner, "tags": sorted(dag.tags), "doc_md": dag.doc_md, "catchup": dag.catchup,
+        "schedule": str(dag.schedule),
+        "max_active_runs": dag.max_active_runs, "starts_paused": dag.is_paused_upon_creation,
         "params": {name: dag.params.get_param(name).dump() for name in dag.params},
         "tasks": {task.task_id: {"retries": task.retries, "downstream": sorted(task.downstream_task_ids),
                                  "trigger_rule": task.trigger_rule.value} for task in dag.tasks},
@@ -57,9 +59,13 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return result
 
 
+def batch_dags(parsed: dict[str, Any]) -> dict[str, Any]:
+    return {dag_id: dag for dag_id, dag in parsed["dags"].items() if "batch" in dag["tags"]}
+
+
 def test_every_dag_file_parses_and_serialises(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
-    assert set(parsed["dags"]) == {"nightly_tech_debt"}
+    assert set(parsed["dags"]) == {"nightly_tech_debt", "reconcile_batches"}
 
 
 def test_every_dag_says_what_it_is_and_who_owns_it(parsed: dict[str, Any]) -> None:
@@ -68,14 +74,19 @@ def test_every_dag_says_what_it_is_and_who_owns_it(parsed: dict[str, Any]) -> No
         assert "backcast" in dag["tags"], dag_id
         assert len(dag["doc_md"]) > 100, dag_id
         assert dag["catchup"] is False, dag_id
+
+
+def test_every_task_of_a_batch_dag_is_tried_again(parsed: dict[str, Any]) -> None:
+    for dag_id, dag in batch_dags(parsed).items():
         assert all(task["retries"] >= 1 for task in dag["tasks"].values()), dag_id
 
 
 def test_every_parameter_has_a_description_and_a_schema(parsed: dict[str, Any]) -> None:
-    for dag in parsed["dags"].values():
+    for dag in batch_dags(parsed).values():
         assert {"repository", "ref", "include", "exclude", "max_documents", "model", "dry_run", "full"} <= set(
             dag["params"]
         )
+    for dag in parsed["dags"].values():
         for name, param in dag["params"].items():
             assert param["description"], name
             assert param["schema"]["type"], name
@@ -97,6 +108,17 @@ def test_a_round_with_nothing_to_send_does_not_stop_what_follows(parsed: dict[st
     tasks = parsed["dags"]["nightly_tech_debt"]["tasks"]
     for name in ("resubmit_failures", "round_2.plan_batches", "publish"):
         assert tasks[name]["trigger_rule"] == "none_failed"
+
+
+def test_what_was_left_behind_is_caught_up_on_every_quarter_of_an_hour_without_being_switched_on(
+    parsed: dict[str, Any],
+) -> None:
+    dag = parsed["dags"]["reconcile_batches"]
+    assert dag["schedule"] == "0:15:00"
+    assert dag["starts_paused"] is False
+    assert dag["max_active_runs"] == 1
+    # The next run tries again; a retry would only stand beside it.
+    assert dag["tasks"] == {"reconcile": {"retries": 0, "downstream": [], "trigger_rule": "all_success"}}
 
 
 def test_a_dag_file_holds_no_logic() -> None:

@@ -90,8 +90,8 @@ UPDATE batches SET state = 'intended', base_url = 'x', key_fingerprint = 'f', se
 @pytest.mark.parametrize(
     ("statement", "complaint"),
     [
-        ("UPDATE batches SET state = 'submitted', api_batch_id = 'b'", "planned to submitted|batches_check"),
-        (f"{INTENDED} UPDATE batches SET state = 'submitted'", "batches_check"),
+        ("UPDATE batches SET state = 'submitted', api_batch_id = 'b'", "planned to submitted|intent_is_whole"),
+        (f"{INTENDED} UPDATE batches SET state = 'submitted'", "sent_batch_has_an_id"),
         (
             f"{INTENDED} UPDATE batches SET state = 'in_doubt', note = 'n'; UPDATE batches SET state = 'intended'",
             "from in_doubt to intended",

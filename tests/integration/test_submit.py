@@ -132,7 +132,7 @@ def test_a_sender_that_died_leaves_its_batch_in_doubt(
 def test_two_tasks_at_once_send_once(night: Night, planned: int, simulator: Any) -> None:
     with night.ledger.connect() as connection:
         connection.execute("SELECT pg_advisory_lock(hashtext('backcast batch'), %s)", [planned])
-        with pytest.raises(ApiError, match="being sent by another task"):
+        with pytest.raises(ApiError, match="Another process works on batch"):
             submit(night.ledger, night.api, clock, planned)
     assert creates(simulator) == 0
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -38,5 +40,17 @@ def test_another_triggerer_can_go_on_with_the_wait() -> None:
     assert getattr(importlib.import_module(module), name)(**arguments).serialize() == trigger.serialize()
 
 
-def test_killing_the_wait_does_not_touch_the_batch() -> None:
-    assert "on_kill" not in vars(BatchEndedTrigger)
+def test_ending_the_wait_by_hand_leaves_the_batch_alone_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    trigger = BatchEndedTrigger("no_such_connection", "msgbatch_1", 60, NOW.isoformat())
+    monkeypatch.setattr(trigger, "_log", logging.getLogger("trigger"))
+    # No connection is looked up, so no API can have been called.
+    asyncio.run(trigger.on_kill())
+    (record,) = caplog.records
+    assert "msgbatch_1 is left alone" in record.getMessage()
+    assert "backcast cancel msgbatch_1" in record.getMessage()
+
+
+def test_nothing_else_happens_when_a_triggerer_stops_waiting() -> None:
+    assert "cleanup" not in vars(BatchEndedTrigger)

@@ -8,7 +8,7 @@ import hmac
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 
@@ -26,14 +26,15 @@ Connect: TypeAlias = Callable[[], Coroutine[Any, Any, anthropic.AsyncAnthropic]]
 _REFUSALS = frozenset({400, 401, 402, 403, 404, 429})
 _TOO_LARGE = 413
 _RATE_LIMITED = 429
+_PAGE = 1_000
 _SIMULATOR_HEADER = "x-backcast-simulator"
 
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What the API says before anything is sent: its own clock, and whether a simulator answers."""
+    """What the API says before anything is sent: its own clock if it tells it, and whether a simulator answers."""
 
-    server_time: datetime
+    server_time: datetime | None
     simulated: bool
 
 
@@ -43,9 +44,16 @@ class ApiBatch:
 
     api_batch_id: str
     status: str
+    created_at: datetime
     expires_at: datetime
     ended_at: datetime | None
+    cancel_initiated_at: datetime | None
     counts: dict[str, int]
+
+    @property
+    def request_count(self) -> int:
+        """How many requests it holds, as far as its counts say; 0 says nothing."""
+        return sum(self.counts.values())
 
 
 class RefusedError(ApiError):
@@ -62,7 +70,10 @@ def api_from_environment() -> MessageBatchesApi:
     async def connect() -> anthropic.AsyncAnthropic:
         return anthropic.AsyncAnthropic()
 
-    return MessageBatchesApi(anthropic.Anthropic(), connect)
+    client = anthropic.Anthropic()
+    if not (client.api_key or client.auth_token):
+        raise InputError("There is no API key. Set ANTHROPIC_API_KEY, and ANTHROPIC_BASE_URL for another address.")
+    return MessageBatchesApi(client, connect)
 
 
 class MessageBatchesApi:
@@ -165,6 +176,31 @@ class MessageBatchesApi:
         with self._explained():
             return _api_batch(self._client.messages.batches.retrieve(api_batch_id))
 
+    def batches_since(self, since: datetime) -> Iterator[ApiBatch]:
+        """List the workspace's batches, newest first, down to those created at `since`.
+
+        Raises:
+            ApiError: a page cannot be read, so what was listed is not complete.
+        """
+        with self._explained():
+            for batch in self._client.messages.batches.list(limit=_PAGE):
+                if batch.created_at < since:
+                    return
+                yield _api_batch(batch)
+
+    def cancel(self, api_batch_id: str) -> ApiBatch:
+        """Ask for a batch to be canceled and return it as it then stands; one that has ended is only read.
+
+        Raises:
+            ApiError: it cannot be canceled or read now.
+        """
+        with self._explained():
+            try:
+                return _api_batch(self._client.messages.batches.cancel(api_batch_id))
+            except anthropic.BadRequestError:
+                # What the API says of a batch that has ended; if it has not, reading it shows that.
+                return _api_batch(self._client.messages.batches.retrieve(api_batch_id))
+
     @contextmanager
     def result_lines(self, api_batch_id: str) -> Iterator[Iterator[bytes]]:
         r"""Stream the result rows of an ended batch, a line of JSON each.
@@ -175,7 +211,12 @@ class MessageBatchesApi:
             self._explained(),
             self._client.messages.batches.with_streaming_response.results(api_batch_id) as response,
         ):
-            yield _lines(response.iter_bytes(64 * 1024))
+            yield self._explained_lines(response.iter_bytes())
+
+    def _explained_lines(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        # Explained here too, so that whoever reads the lines can keep what came before a break.
+        with self._explained():
+            yield from _lines(chunks)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -233,11 +274,13 @@ def _api_batch(batch: MessageBatch) -> ApiBatch:
     return ApiBatch(
         api_batch_id=batch.id,
         status=batch.processing_status,
+        created_at=batch.created_at,
         expires_at=batch.expires_at,
         ended_at=batch.ended_at,
+        cancel_initiated_at=batch.cancel_initiated_at,
         counts=batch.request_counts.model_dump(include={"processing", "succeeded", "errored", "canceled", "expired"}),
     )
 
 
-def _server_time(header: str | None) -> datetime:
-    return parsedate_to_datetime(header) if header else datetime.now(UTC)
+def _server_time(header: str | None) -> datetime | None:
+    return parsedate_to_datetime(header) if header else None

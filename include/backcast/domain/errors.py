@@ -19,9 +19,17 @@ class ApiError(BackcastError):
     """The API cannot be reached, or refuses us: nothing was accepted."""
 
 
+class WaitsError(ApiError):
+    """A batch has to wait until another intent of its size has a known end."""
+
+
 class InDoubtError(BackcastError):
     """A create call has no known end: it may have been accepted, so it is never simply sent again."""
 
 
 class ReportError(BackcastError):
     """A report cannot be written; nothing half-written was left behind."""
+
+
+class HeldError(BackcastError):
+    """A run is held until a person decides: nothing is sent for it."""

@@ -6,29 +6,66 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
 MAX_REQUESTS: Final = 100_000
 # The API's limit is 256 MB for the body; what is estimated here is the document alone, so a wide margin is kept.
 MAX_BYTES: Final = 160_000_000
 
 
-def pack(
-    sizes: Iterable[tuple[int, int]], *, max_requests: int = MAX_REQUESTS, max_bytes: int = MAX_BYTES
-) -> Iterator[tuple[int, int, int]]:
-    """Assign requests to batches in the order given.
+def batch_sizes(
+    sizes: Iterable[int],
+    taken: AbstractSet[int] = frozenset(),
+    *,
+    max_requests: int = MAX_REQUESTS,
+    max_bytes: int = MAX_BYTES,
+) -> list[int]:
+    """Return how many requests, in the order given, go into each batch; no two batches alike where that can be had.
+
+    Of two batches of the same size in one workspace, nobody could tell which of two running ones is which.
 
     Args:
-        sizes: (request id, bytes in the body) for each request.
+        sizes: bytes in the body for each request.
+        taken: sizes of batches that are on their way already.
         max_requests: the most requests a batch may hold.
-        max_bytes: the most bytes a batch may hold; a single larger request gets a batch of its own.
-
-    Yields:
-        (request id, batch index from 0, position in the batch from 0).
+        max_bytes: the most bytes a batch may hold, give or take the few requests that are moved over; a single larger
+            request gets a batch of its own.
     """
-    batch = position = filled = 0
-    for request_id, size in sizes:
-        if position and (position >= max_requests or filled + size > max_bytes):
-            batch, position, filled = batch + 1, 0, 0
-        yield request_id, batch, position
-        position += 1
+    unequal: list[int] = []
+    used = set(taken)
+    carried = 0
+    for filled in _filled(sizes, max_requests, max_bytes):
+        wanted = min(filled + carried, max_requests)
+        size = _free(wanted, used)
+        carried += filled - size
+        unequal.append(size)
+        used.add(size)
+    while carried:
+        size = _free(min(carried, max_requests), used)
+        carried -= size
+        unequal.append(size)
+        used.add(size)
+    return unequal
+
+
+def _filled(sizes: Iterable[int], max_requests: int, max_bytes: int) -> Iterator[int]:
+    count = filled = 0
+    for size in sizes:
+        if count and (count >= max_requests or filled + size > max_bytes):
+            yield count
+            count = filled = 0
+        count += 1
         filled += size
+    if count:
+        yield count
+
+
+def _free(wanted: int, used: AbstractSet[int]) -> int:
+    """Return the largest size up to the wanted one that leaves a free one for the rest; the wanted one if none does."""
+    if wanted not in used:
+        return wanted
+    for size in range(wanted - 1, 0, -1):
+        rest = wanted - size
+        if size not in used and (rest > size or (rest != size and rest not in used)):
+            return size
+    return wanted

@@ -9,8 +9,15 @@ import re
 
 # 64 less eight digits of the document, the nonce, a round and a position of up to 100,000, and what joins them.
 _SLUG_LENGTH = 24
+_WIRE_ID = re.compile(r"[a-zA-Z0-9-]+-[0-9a-f]{8}-r[0-9]+-(?P<nonce>[0-9a-f]{10})-[0-9]+")
 
 
 def slug(workflow: str) -> str:
     """Return a workflow's name as a `custom_id` may hold it, shortened."""
     return re.sub(r"[^a-zA-Z0-9]+", "-", workflow).strip("-")[:_SLUG_LENGTH].rstrip("-")
+
+
+def nonce_of(wire_id: str) -> str | None:
+    """Return the nonce of the sending that a `custom_id` came from; None when it is not one of ours."""
+    match = _WIRE_ID.fullmatch(wire_id)
+    return match["nonce"] if match else None

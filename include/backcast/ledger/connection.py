@@ -20,7 +20,7 @@ Row: TypeAlias = dict[str, Any]
 Connection: TypeAlias = psycopg.Connection[Row]
 
 SCHEMA: Final = "backcast"
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 _CONNECT_TIMEOUT_SECONDS = 10
 
 
@@ -41,7 +41,7 @@ class Ledger:
         """Open a connection in autocommit mode; transactions are explicit, by `connection.transaction()`.
 
         Raises:
-            LedgerError: it is not reachable, not migrated, or migrated by a newer version.
+            LedgerError: it is not reachable or goes away, is not migrated, or was migrated by a newer version.
         """
         try:
             connection: Connection = psycopg.connect(
@@ -57,9 +57,14 @@ class Ledger:
                 f"The ledger is not reachable: {str(error).strip()}. Start its PostgreSQL, or correct the connection "
                 "backcast_ledger in Airflow, or BACKCAST_LEDGER."
             ) from error
-        with connection:
-            _require_current_schema(connection)
-            yield connection
+        try:
+            with connection:
+                _require_current_schema(connection)
+                yield connection
+        except psycopg.OperationalError as error:
+            raise LedgerError(
+                f"The ledger went away: {str(error).strip()}. What was written before stands; run this again."
+            ) from error
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

@@ -55,6 +55,8 @@ CREATE TABLE runs (
     unanswered integer,
     published_at timestamptz,
     report_path text,
+    canceled_at timestamptz,
+    held_because text,
     CHECK (deadline > opened_at),
     CHECK (state = 'open' OR (commit_id IS NOT NULL AND committed_at IS NOT NULL AND collected IS NOT NULL)),
     CHECK (state <> 'published' OR (published_at IS NOT NULL AND report_path IS NOT NULL)),
@@ -76,7 +78,8 @@ CREATE TABLE batches (
     position integer NOT NULL CHECK (position >= 0),
     replaces bigint UNIQUE REFERENCES batches,
     state text NOT NULL DEFAULT 'planned'
-        CHECK (state IN ('planned', 'intended', 'in_doubt', 'submitted', 'ended', 'ingested', 'refused')),
+        CHECK (state IN ('planned', 'intended', 'in_doubt', 'submitted', 'ended', 'ingested', 'refused',
+                         'not_arrived', 'given_up', 'withdrawn')),
     nonce text NOT NULL UNIQUE,
     request_count integer NOT NULL CHECK (request_count > 0),
     base_url text,
@@ -96,17 +99,32 @@ CREATE TABLE batches (
     missing integer,
     unknown_rows integer,
     ingested_at timestamptz,
-    CHECK (state = 'planned' OR (base_url IS NOT NULL AND key_fingerprint IS NOT NULL AND server_time IS NOT NULL
-                                 AND intended_at IS NOT NULL AND send_by IS NOT NULL)),
-    CHECK ((state IN ('submitted', 'ended', 'ingested')) = (api_batch_id IS NOT NULL)),
-    CHECK (state NOT IN ('refused', 'in_doubt') OR note IS NOT NULL),
-    CHECK (state <> 'ingested' OR succeeded + errored + canceled + expired + missing = request_count)
+    cancel_requested_at timestamptz,
+    gone_at timestamptz,
+    empty_listings integer NOT NULL DEFAULT 0,
+    empty_listing_at timestamptz,
+    CONSTRAINT intent_is_whole CHECK (
+        state IN ('planned', 'withdrawn')
+        OR (base_url IS NOT NULL AND key_fingerprint IS NOT NULL AND server_time IS NOT NULL
+            AND intended_at IS NOT NULL AND send_by IS NOT NULL)),
+    CONSTRAINT sent_batch_has_an_id CHECK (
+        CASE WHEN state IN ('submitted', 'ended', 'ingested') THEN api_batch_id IS NOT NULL
+             ELSE api_batch_id IS NULL OR state = 'given_up' END),
+    CONSTRAINT hold_has_a_reason CHECK (
+        state NOT IN ('refused', 'in_doubt', 'not_arrived', 'given_up', 'withdrawn') OR note IS NOT NULL),
+    CONSTRAINT rows_add_up CHECK (
+        state <> 'ingested' OR succeeded + errored + canceled + expired + missing = request_count)
 );
-CREATE UNIQUE INDEX one_live_batch_a_place ON batches (run_id, round, position) WHERE state <> 'refused';
+CREATE UNIQUE INDEX one_live_batch_a_place ON batches (run_id, round, position)
+    WHERE state NOT IN ('refused', 'not_arrived', 'given_up');
+-- A batch of a known size that runs can only be followed to its intent while no other intent has that size.
+CREATE UNIQUE INDEX one_unresolved_intent_a_size ON batches (base_url, key_fingerprint, request_count)
+    WHERE state IN ('intended', 'in_doubt');
 CREATE TRIGGER batches_transition BEFORE UPDATE ON batches FOR EACH ROW
     EXECUTE FUNCTION refuse_illegal_transition(
-        'planned>intended', 'intended>submitted', 'intended>refused', 'intended>in_doubt',
-        'in_doubt>submitted', 'submitted>ended', 'ended>ingested');
+        'planned>intended', 'planned>withdrawn', 'intended>submitted', 'intended>refused', 'intended>in_doubt',
+        'in_doubt>submitted', 'in_doubt>not_arrived', 'in_doubt>given_up', 'not_arrived>submitted',
+        'submitted>ended', 'submitted>given_up', 'ended>ingested', 'ended>given_up');
 
 CREATE TABLE documents (
     document_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -205,6 +223,47 @@ CREATE TABLE unknown_rows (
     raw text NOT NULL,
     received_at timestamptz NOT NULL,
     PRIMARY KEY (batch_id, row_hash)
+);
+
+-- Batches that a listing showed and that are not known to be ours: one of them may be what became of an intent.
+CREATE TABLE sightings (
+    api_batch_id text PRIMARY KEY,
+    base_url text NOT NULL,
+    key_fingerprint text NOT NULL,
+    created_at timestamptz NOT NULL,
+    request_count integer NOT NULL,
+    times_seen integer NOT NULL DEFAULT 1,
+    ended boolean NOT NULL,
+    verdict text CHECK (verdict IN ('ours', 'second', 'stranger')),
+    batch_id bigint REFERENCES batches,
+    first_seen_at timestamptz NOT NULL,
+    last_seen_at timestamptz NOT NULL,
+    row_count integer,
+    cost_usd numeric,
+    CHECK ((verdict IS NOT DISTINCT FROM 'stranger' OR verdict IS NULL) = (batch_id IS NULL))
+);
+
+-- Result rows of a second batch for one intent, which were paid for and are not needed.
+CREATE TABLE spare_results (
+    api_batch_id text NOT NULL REFERENCES sightings,
+    wire_id text NOT NULL,
+    result_type text NOT NULL,
+    raw text NOT NULL,
+    cost_usd numeric NOT NULL,
+    received_at timestamptz NOT NULL,
+    PRIMARY KEY (api_batch_id, wire_id)
+);
+
+-- What a person should look at, said once for each kind and subject.
+CREATE TABLE alerts (
+    alert_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind text NOT NULL,
+    subject text NOT NULL,
+    run_id bigint REFERENCES runs,
+    batch_id bigint REFERENCES batches,
+    message text NOT NULL,
+    raised_at timestamptz NOT NULL,
+    UNIQUE (kind, subject)
 );
 
 CREATE TABLE findings (

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from backcast.domain.errors import ApiError
+from backcast.orchestration.explaining import explained, may_pass
 from backcast.orchestration.trigger import EVENTS, BatchEndedTrigger
 
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+_LOOKS_APART_SECONDS: Final = 60
 # A batch ends within 24 hours or expires; the rest is for clocks that differ and an API that is away.
 LONGEST_WAIT: Final = timedelta(hours=26)
 
@@ -34,31 +38,72 @@ class BatchEndedSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         self.batch_id = batch_id
 
-    def execute(self, context: Context) -> int:  # noqa: ARG002, RET503  Airflow gives it; defer() never returns
-        """Defer until the batch has ended; return its id at once when the ledger knows that it has."""
+    @explained
+    def execute(
+        self,
+        context: Context,  # noqa: ARG002  Airflow gives it
+        event: Any = None,  # noqa: ARG002  and this too, after a deferral
+        away_since: str | None = None,
+    ) -> int:
+        """Defer until the batch has ended; return its id at once when the ledger knows that it has.
+
+        A batch in doubt is looked for, now and again, until it is known what became of it.
+        """
         from backcast.orchestration import clients
         from backcast.services.waiting import awaited_batch
-        from backcast.settings import poll_interval_seconds
 
-        awaited = awaited_batch(clients.ledger(), int(self.batch_id))
+        try:
+            awaited = awaited_batch(clients.ledger(), clients.api(), clients.now, int(self.batch_id))
+        except ApiError as error:
+            # An API that loses an answer may be away for longer than Airflow retries.
+            since = away_since or clients.now().isoformat()
+            if not may_pass(error) or clients.now() - datetime.fromisoformat(since) > LONGEST_WAIT:
+                raise
+            self._look_later(str(error), away_since=since)
         if awaited.ended:
             return awaited.batch_id
-        self.log.info("Batch %s is %s at the API.", awaited.batch_id, awaited.api_batch_id)
+        if awaited.api_batch_id is None or awaited.submitted_at is None:
+            self._look_later(awaited.doubt)
+        return self._wait(awaited.batch_id, awaited.api_batch_id, awaited.submitted_at)
+
+    def _look_later(self, why: str, **kwargs: str) -> NoReturn:
+        from backcast.settings import poll_interval_seconds
+
+        self.log.warning("%s", why)
+        pause = timedelta(seconds=max(poll_interval_seconds(), _LOOKS_APART_SECONDS))
+        self.defer(trigger=TimeDeltaTrigger(pause), method_name="execute", kwargs=kwargs)
+
+    def _wait(self, batch_id: int, api_batch_id: str, submitted_at: datetime) -> NoReturn:
+        from backcast.orchestration.clients import API_CONNECTION
+        from backcast.settings import poll_interval_seconds
+
+        self.log.info(
+            "Batch %s is %s at the API. To end this wait leaves it alone there; to cancel it: backcast cancel %s",
+            batch_id,
+            api_batch_id,
+            api_batch_id,
+        )
         self.defer(
             trigger=BatchEndedTrigger(
-                conn_id=clients.API_CONNECTION,
-                api_batch_id=awaited.api_batch_id,
+                conn_id=API_CONNECTION,
+                api_batch_id=api_batch_id,
                 poll_interval=poll_interval_seconds(),
-                wait_until=(awaited.submitted_at + LONGEST_WAIT).isoformat(),
+                wait_until=(submitted_at + LONGEST_WAIT).isoformat(),
             ),
             method_name="execute_complete",
+            kwargs={"batch_id": batch_id},
         )
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> int:  # noqa: ARG002  as above
-        """Return the batch's id, or fail and say what to do."""
+    def execute_complete(
+        self,
+        context: Context,  # noqa: ARG002  Airflow gives it
+        event: dict[str, Any] | None = None,
+        batch_id: int | None = None,
+    ) -> int:
+        """Return the id of the batch that ended, or fail and say what to do."""
         status = (event or {}).get("status")
         if status == "ended":
-            return int(self.batch_id)
+            return int(batch_id or self.batch_id)
         if status not in EVENTS:
             raise AirflowFailException(f"The wait ended with {event!r}, which it never should. Clear this task.")
         reason = (

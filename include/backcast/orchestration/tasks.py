@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any
 
 from airflow.sdk import Asset, get_current_context, task, task_group
-from airflow.sdk.exceptions import AirflowFailException
 
-from backcast.domain.errors import ApiError, BackcastError, LedgerError
+from backcast.domain.errors import InDoubtError, WaitsError
+from backcast.orchestration.explaining import explained
 from backcast.orchestration.sensor import BatchEndedSensor
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 _log = logging.getLogger(__name__)
-
-
-def _explained(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Let Airflow retry what may pass by itself, and fail at once what a person must mend."""
-
-    @functools.wraps(function)
-    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        try:
-            return function(*args, **kwargs)
-        except BackcastError as error:
-            if _may_pass(error):
-                raise
-            raise AirflowFailException(str(error)) from error
-
-    return call
-
-
-def _may_pass(error: BackcastError) -> bool:
-    # A refusal says so itself; an API or a ledger that is away may come back.
-    return bool(getattr(error, "passing", isinstance(error, ApiError | LedgerError)))
 
 
 def open_run(workflow: str) -> Any:
     """Open the ledger's run for this DAG run; its id is all that travels."""
 
     @task(task_id="open_run")
-    @_explained
+    @explained
     def open_run_task() -> int:
         from backcast.orchestration import clients
         from backcast.services.open_run import open_run as service
@@ -62,7 +36,7 @@ def open_run(workflow: str) -> Any:
 
 
 @task
-@_explained
+@explained
 def collect(run: int) -> None:
     """Store the documents of the run and say what they will cost."""
     from backcast.orchestration import clients
@@ -83,7 +57,7 @@ def collect(run: int) -> None:
 
 
 @task(trigger_rule="none_failed")
-@_explained
+@explained
 def plan_batches(run: int, round_number: int) -> list[int]:
     """Pack what waits for this round into batches."""
     from backcast.orchestration import clients
@@ -95,17 +69,22 @@ def plan_batches(run: int, round_number: int) -> list[int]:
 
 
 @task
-@_explained
+@explained
 def submit(batch_id: int) -> int:
-    """Send a batch once."""
+    """Send a batch once; what has no known end is left to the wait."""
     from backcast.orchestration import clients
     from backcast.services.submit import submit as service
 
-    return service(clients.ledger(), clients.api(), clients.now, batch_id)
+    try:
+        return service(clients.ledger(), clients.api(), clients.now, batch_id)
+    except (InDoubtError, WaitsError) as error:
+        # The wait looks for it, and sends it when it can be sent.
+        _log.warning("%s", error)
+        return batch_id
 
 
 @task
-@_explained
+@explained
 def ingest(batch_id: int) -> None:
     """Store and judge a batch's results."""
     from backcast.orchestration import clients
@@ -132,7 +111,7 @@ def a_round(run: Any, round_number: int) -> Any:
 
 
 @task(trigger_rule="none_failed")
-@_explained
+@explained
 def resubmit_failures(run: int, round_number: int) -> None:
     """Make the next round's requests out of this run's failures."""
     from backcast.orchestration import clients
@@ -145,11 +124,29 @@ def resubmit_failures(run: int, round_number: int) -> None:
         _log.info("%-20s -> %-20s %6d", cause, remedy, count)
 
 
+@task
+@explained
+def reconcile() -> None:
+    """Catch up on whatever was left behind, and say what was found and done."""
+    from backcast.orchestration import clients
+    from backcast.orchestration.abandoned import abandoned_runs
+    from backcast.services.reconcile import Folders
+    from backcast.services.reconcile import reconcile as service
+    from backcast.settings import cache_folder, reports_folder
+
+    ledger, folders = clients.ledger(), Folders(cache_folder(), reports_folder())
+    done = service(ledger, clients.api(), clients.now, folders, abandoned_runs(ledger))
+    for line in done.lines():
+        _log.info("%s", line)
+    for problem in done.problems:
+        _log.warning("%s", problem)
+
+
 def publish(workflow: str, run: Any) -> Any:
     """Settle every document and write the report; announced as the asset `backcast_WORKFLOW_report`."""
 
     @task(task_id="publish", trigger_rule="none_failed", outlets=[Asset(f"backcast_{workflow}_report")])
-    @_explained
+    @explained
     def publish_task(run: int) -> str | None:
         from backcast.orchestration import clients
         from backcast.services.publish import publish as service

@@ -23,8 +23,8 @@ EVENTS: Final = frozenset({"ended", "overdue", "gone"})
 class BatchEndedTrigger(BaseTrigger):
     """Looks at a batch until it has ended, and emits exactly one event: `ended`, `overdue` or `gone`.
 
-    It has no `on_kill`: clearing or killing the task must not cancel a batch that is paid for. Cancelling is an act
-    of its own.
+    Clearing or failing the task, or marking its run failed, must not cancel a batch that is paid for: `on_kill` only
+    says that it goes on. Cancelling is an act of its own.
 
     Args:
         conn_id: the Anthropic connection.
@@ -75,6 +75,15 @@ class BatchEndedTrigger(BaseTrigger):
                     yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # as above
                     return
                 await asyncio.sleep(self.poll_interval)
+
+    async def on_kill(self) -> None:
+        """Say that the batch goes on; Airflow calls this only when a person cleared or marked the waiting task."""
+        self.log.warning(
+            "The wait was ended by hand, the batch was not: %s is left alone at the API, and what it answers is paid "
+            "for and kept. To cancel it: backcast cancel %s",
+            self.api_batch_id,
+            self.api_batch_id,
+        )
 
 
 def _event(ended: bool, now: datetime, wait_until: datetime, missing_since: datetime | None) -> str | None:  # noqa: FBT001

@@ -13,6 +13,7 @@ from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in, stream
 from backcast.ledger.runs import load_run, lock_run, selection_of
 from backcast.services.estimate import CostModel
+from backcast.services.fault_points import FaultPoint, reached
 from backcast.settings import load_model
 from backcast.sources.git import GitSource
 
@@ -49,7 +50,10 @@ def collect(ledger: Ledger, run_id: int, *, cache: Path) -> Collection:
     with ledger.transaction() as connection:
         if lock_run(connection, run_id) == "open":
             _collect(connection, load_run(connection, run_id), cache)
-        return _summary(connection, run_id)
+            reached(FaultPoint.COLLECT_BEFORE_COMMIT)
+        collection = _summary(connection, run_id)
+    reached(FaultPoint.COLLECT_COMMITTED)
+    return collection
 
 
 def _collect(connection: Connection, run: Row, cache: Path) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from backcast.domain.errors import ApiError, InDoubtError, InputError
+from backcast.domain.errors import ApiError, HeldError, InDoubtError, InputError
 from backcast.domain.pricing import Model, Usage, batch_cost, synchronous_cost
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in, copy_in_chunks, stream
 from backcast.services.acceptance import Judge
+from backcast.services.alerts import raise_alert
+from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.locks import held_batch
 from backcast.settings import load_model
 
 if TYPE_CHECKING:
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from backcast.services.open_run import Clock
 
 _READS_THAT_SHOW_MISSING = 2
+# From the batch's creation, which is never after the time that we wrote down for it.
+RESULTS_KEPT: Final = timedelta(days=29)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +47,44 @@ def ingest(ledger: Ledger, api: MessageBatchesApi, clock: Clock, batch_id: int) 
 
     Raises:
         ApiError: the batch has not ended, or its results cannot be read now; a later call goes on.
+        HeldError: its results are gone for good; a person must decide.
     """
     with ledger.connect() as connection:
-        batch = connection.execute(sql("batch"), {"batch_id": batch_id}).fetchone()
-        if batch is None:
-            raise InputError(f"The ledger has no batch {batch_id}.")
+        batch = _load(connection, batch_id)
+        if batch["state"] not in ("ingested", "withdrawn"):
+            with held_batch(connection, batch_id):
+                # Read again under the lock: whoever held it before may have ingested it.
+                _ingest(connection, api, clock, _load(connection, batch_id))
+        counted = _load(connection, batch_id)
+    return Ingested(**{name: counted[name] or 0 for name in Ingested.__slots__})
+
+
+def _ingest(connection: Connection, api: MessageBatchesApi, clock: Clock, batch: Row) -> None:
+    if batch["state"] == "ingested":
+        return
+    if batch["state"] not in ("submitted", "ended"):
+        raise InDoubtError(f"Batch {batch['batch_id']} is {batch['state']}: it has no results to ingest.")
+    try:
+        reached(FaultPoint.INGEST_BEFORE_END)
+        seen = _ended(api, batch)
         if batch["state"] == "submitted":
-            _end(connection, _ended(api, batch), batch)
-        elif batch["state"] not in ("ended", "ingested"):
-            raise InDoubtError(f"Batch {batch_id} is {batch['state']}: it has no results to ingest.")
-        if batch["state"] != "ingested":
-            _read_results(connection, api, clock, batch)
-            _judge(connection, clock, batch)
-        counted = connection.execute(sql("batch"), {"batch_id": batch_id}).fetchone() or {}
-    return Ingested(**{name: counted[name] for name in Ingested.__slots__})
+            connection.execute(sql("end_batch"), {"batch_id": batch["batch_id"], "ended_at": seen.ended_at})
+        reached(FaultPoint.INGEST_ENDED)
+        _read_results(connection, api, clock, batch)
+    except ApiError:
+        if clock() - batch["submitted_at"] >= RESULTS_KEPT:
+            _mark_gone(connection, clock, batch)
+        raise
+    _judge(connection, clock, batch)
+    reached(FaultPoint.INGEST_JUDGED)
+    _hold_run_if_canceled_by_another(connection, clock, batch, seen)
+
+
+def _load(connection: Connection, batch_id: int) -> Row:
+    batch = connection.execute(sql("batch"), {"batch_id": batch_id}).fetchone()
+    if batch is None:
+        raise InputError(f"The ledger has no batch {batch_id}.")
+    return batch
 
 
 def _ended(api: MessageBatchesApi, batch: Row) -> ApiBatch:
@@ -64,8 +94,46 @@ def _ended(api: MessageBatchesApi, batch: Row) -> ApiBatch:
     return seen
 
 
-def _end(connection: Connection, seen: ApiBatch, batch: Row) -> None:
-    connection.execute(sql("end_batch"), {"batch_id": batch["batch_id"], "ended_at": seen.ended_at})
+def _mark_gone(connection: Connection, clock: Clock, batch: Row) -> None:
+    run_id, now = batch["run_id"], clock()
+    message = (
+        f"The results of batch {batch['api_batch_id']} cannot be read any more: it was submitted on "
+        f"{batch['submitted_at']:%Y-%m-%d}, and results are kept for {RESULTS_KEPT.days} days. Nothing is sent again "
+        f"by itself: `backcast resubmit {run_id} --again` pays for its requests again, `backcast cancel {run_id}` ends "
+        "the run with what it has."
+    )
+    with connection.transaction():
+        connection.execute(sql("mark_gone"), {"batch_id": batch["batch_id"], "now": now})
+        raise_alert(
+            connection,
+            now,
+            kind="results_gone",
+            subject=batch["api_batch_id"],
+            message=message,
+            run_id=run_id,
+            batch_id=batch["batch_id"],
+        )
+    raise HeldError(message)
+
+
+def _hold_run_if_canceled_by_another(connection: Connection, clock: Clock, batch: Row, seen: ApiBatch) -> None:
+    if seen.cancel_initiated_at is None or batch["cancel_requested_at"] is not None or not seen.counts["canceled"]:
+        return
+    reason = f"batch {batch['api_batch_id']} was canceled by somebody else"
+    with connection.transaction():
+        connection.execute(sql("hold_run"), {"run_id": batch["run_id"], "reason": reason})
+        raise_alert(
+            connection,
+            clock(),
+            kind="canceled_by_another",
+            subject=batch["api_batch_id"],
+            message=(
+                f"Run {batch['run_id']} is held: {reason}. `backcast resubmit {batch['run_id']}` lets it go on, "
+                f"`backcast cancel {batch['run_id']}` ends it with what it has."
+            ),
+            run_id=batch["run_id"],
+            batch_id=batch["batch_id"],
+        )
 
 
 def _read_results(connection: Connection, api: MessageBatchesApi, clock: Clock, batch: Row) -> None:
@@ -82,22 +150,43 @@ def _read_results(connection: Connection, api: MessageBatchesApi, clock: Clock, 
 
 
 def _store_rows(connection: Connection, api: MessageBatchesApi, clock: Clock, batch: Row) -> None:
+    """Store what one read brings. When the stream breaks, what came before is stored, and the next read goes on."""
     key = {"batch_id": batch["batch_id"], "now": clock(), "simulated": batch["simulated"]}
-    model = load_model(batch["model"])
+    rows = _WholeRows(load_model(batch["model"]))
     with connection.transaction(), api.result_lines(batch["api_batch_id"]) as lines:
         connection.execute(sql("create_arrived"))
-        copy_in(connection, "copy_arrived", (_row(line, model) for line in lines if line.strip()))
+        copy_in(connection, "copy_arrived", rows.of(lines))
         connection.execute(sql("store_results"), key)
         connection.execute(sql("store_unknown_rows"), key)
+    reached(FaultPoint.INGEST_STORED)
+    if rows.broken_by is not None:
+        raise rows.broken_by
 
 
-def _row(line: bytes, model: Model) -> tuple[Any, ...]:
+class _WholeRows:
+    """The rows of a stream up to where it breaks; `broken_by` then says how."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.broken_by: ApiError | None = None
+
+    def of(self, lines: Iterator[bytes]) -> Iterator[tuple[Any, ...]]:
+        try:
+            for line in lines:
+                if line.strip():
+                    yield result_row(line, self._model)
+                    reached(FaultPoint.INGEST_ROW)
+        except ApiError as error:
+            self.broken_by = error
+
+
+def result_row(line: bytes, model: Model) -> tuple[Any, ...]:
+    """Return a result row as the table `arrived` takes it; one that cannot be read answers no request."""
     try:
         parsed = orjson.loads(line)
         custom_id, result = str(parsed["custom_id"]), dict(parsed["result"])
-    except (ValueError, KeyError, TypeError) as error:
-        # Only a stream that was cut ends in half a row; what stands before it is read again with it.
-        raise ApiError(f"The results hold a row that cannot be read ({error}). They will be read again.") from error
+    except (ValueError, KeyError, TypeError):
+        return ("", "unreadable", line.decode(errors="replace").replace("\0", " "), 0, 0, 0, 0, "0", "0")
     message = result.get("message")
     usage = _usage(message) if isinstance(message, dict) else Usage()
     return (
@@ -138,6 +227,7 @@ def _judge(connection: Connection, clock: Clock, batch: Row) -> None:
         connection.execute(sql("store_verdicts"))
         connection.execute(sql("settle_requests"))
         connection.execute(sql("finish_ingest"), {**key, "now": clock()})
+        reached(FaultPoint.INGEST_BEFORE_JUDGED)
 
 
 def _verdicts(connection: Connection, batch: Row) -> Iterator[tuple[Any, ...]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from backcast.domain.errors import InputError
 from backcast.ledger import runs
+from backcast.services.fault_points import FaultPoint, reached
 from backcast.sources.location import Remote, parse_repository
 
 if TYPE_CHECKING:
@@ -39,9 +40,11 @@ def open_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, settings: Run
     if known is not None:
         return known
     repository = _repository(settings.repository)
+    reached(FaultPoint.OPEN_BEFORE_PREFLIGHT)
     preflight = api.preflight(settings.model.name)
+    reached(FaultPoint.OPEN_PREFLIGHTED)
     with ledger.transaction() as connection:
-        return runs.insert_run(
+        run_id = runs.insert_run(
             connection,
             settings if preflight.simulated else _capped(settings),
             external_key=external_key,
@@ -50,6 +53,8 @@ def open_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, settings: Run
             base_url=api.base_url,
             opened_at=clock(),
         )
+    reached(FaultPoint.OPEN_COMMITTED)
+    return run_id
 
 
 def _capped(settings: RunSettings) -> RunSettings:

@@ -17,6 +17,7 @@ from backcast.ledger.runs import load_run, lock_run
 from backcast.reports.ranking import pays_off_most
 from backcast.reports.writing import MARKDOWN, write_report
 from backcast.services.acceptance import parse_answer
+from backcast.services.fault_points import FaultPoint, reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,7 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
         report = _report(connection, {**run, "published_at": clock()})
         folder = reports / run["workflow"] / f"{run['opened_at']:%Y-%m-%dT%H%M%SZ}-run-{run_id}"
         path = write_report(report, folder) / MARKDOWN
+        reached(FaultPoint.PUBLISH_WRITTEN)
         connection.execute(
             sql("publish_run"),
             {
@@ -67,6 +69,7 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
                 "unanswered": report.totals.unanswered,
             },
         )
+    reached(FaultPoint.PUBLISH_COMMITTED)
     return Publication(path)
 
 

@@ -10,6 +10,8 @@ from backcast.domain.failures import Cause, Remedy, next_attempt
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in_chunks, stream
 from backcast.ledger.runs import load_run, lock_run
+from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.holds import require_not_held
 from backcast.settings import load_model
 
 if TYPE_CHECKING:
@@ -26,18 +28,27 @@ class Resubmission:
 def resubmit_failures(ledger: Ledger, run_id: int, round_number: int) -> Resubmission:
     """Give each request that failed before this round its remedy: a child request in this round, or none.
 
-    A second call finds that they have their children, and makes no more.
+    A second call finds that they have their children, and makes no more. A canceled run gets none.
+
+    Raises:
+        HeldError: the run is held.
     """
     resubmission = Resubmission()
     with ledger.transaction() as connection:
         lock_run(connection, run_id)
+        run = load_run(connection, run_id)
+        if run["canceled_at"] is not None:
+            return resubmission
+        require_not_held(run)
         key = {"run_id": run_id, "round": round_number}
         for row in connection.execute(sql("remedies_of_round"), key):
             resubmission.counts[row["cause"], row["remedy"]] += row["count"]
         connection.execute(sql("create_remedies"))
-        remedies = _remedies(connection, load_run(connection, run_id), key, resubmission)
+        remedies = _remedies(connection, run, key, resubmission)
         copy_in_chunks(connection, "copy_remedies", remedies)
         connection.execute(sql("create_child_requests"), key)
+        reached(FaultPoint.RESUBMIT_BEFORE_COMMIT)
+    reached(FaultPoint.RESUBMIT_COMMITTED)
     return resubmission
 
 

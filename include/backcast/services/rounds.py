@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 
-from backcast.domain.packing import pack
+from backcast.domain.errors import InputError
+from backcast.domain.packing import batch_sizes
 from backcast.domain.wire_ids import slug
 from backcast.ledger.connection import Connection, Ledger, Row, sql
-from backcast.ledger.copy import copy_in_chunks, stream
+from backcast.ledger.copy import stream
 from backcast.ledger.runs import load_run, lock_run
+from backcast.services.fault_points import FaultPoint, reached
 
 _NONCE_BYTES = 5
 
@@ -20,39 +22,46 @@ def plan_round(ledger: Ledger, run_id: int, round_number: int) -> list[int]:
         run = load_run(connection, run_id)
         if run["dry_run"]:
             return []
-        _pack(connection, run, round_number)
+        if run["canceled_at"] is None:
+            _pack(connection, run, round_number)
         rows = connection.execute(sql("batches_of_round"), {"run_id": run_id, "round": round_number}).fetchall()
+        reached(FaultPoint.PLAN_BEFORE_COMMIT)
+    reached(FaultPoint.PLAN_COMMITTED)
     return [row["batch_id"] for row in rows]
 
 
 def _pack(connection: Connection, run: Row, round_number: int) -> None:
     key = {"run_id": run["run_id"], "round": round_number}
-    connection.execute(sql("create_packed"))
-    sizes = ((row["request_id"], row["size"]) for row in stream(connection, "unpacked_requests", key))
-    copy_in_chunks(connection, "copy_packed", pack(sizes))
-    for row in connection.execute(sql("packed_counts")).fetchall():
-        batch = {**key, "position": row["batch_position"], "request_count": row["request_count"], "replaces": None}
+    unresolved = connection.execute(sql("unresolved_sizes"), {"base_url": run["base_url"]}).fetchall()
+    taken = {row["request_count"] for row in unresolved}
+    sizes = batch_sizes((row["size"] for row in stream(connection, "unpacked_requests", key)), taken)
+    for position, request_count in enumerate(sizes):
+        batch = {**key, "position": position, "request_count": request_count, "replaces": None}
         batch_id, nonce = insert_batch(connection, batch)
         connection.execute(
             sql("put_requests_into_batch"),
-            {
-                "batch_id": batch_id,
-                "slug": slug(run["workflow"]),
-                "nonce": nonce,
-                "batch_position": row["batch_position"],
-            },
+            {**batch, "batch_id": batch_id, "slug": slug(run["workflow"]), "nonce": nonce},
         )
 
 
-def replace_refused_batch(connection: Connection, refused: Row) -> int:
-    """Plan a batch that takes over the requests of one that the API refused, under new ids."""
-    batch_id, nonce = insert_batch(connection, {**refused, "replaces": refused["batch_id"]})
+def replace_batch(connection: Connection, over: Row) -> int:
+    """Plan a batch that takes over the open requests of one that is over, under new ids.
+
+    Args:
+        connection: in a transaction that holds the run.
+        over: a batch that was refused, is proved not to have arrived, or was given up.
+    """
+    row = connection.execute(sql("open_requests_of_batch"), {"batch_id": over["batch_id"]}).fetchone()
+    if row is None or not row["count"]:
+        raise InputError(f"Batch {over['batch_id']} is {over['state']} and has no open requests to send again.")
+    planned = {**over, "replaces": over["batch_id"], "request_count": row["count"]}
+    batch_id, nonce = insert_batch(connection, planned)
     connection.execute(
         sql("move_requests"),
         {
             "batch_id": batch_id,
-            "refused_batch_id": refused["batch_id"],
-            "slug": slug(refused["workflow"]),
+            "refused_batch_id": over["batch_id"],
+            "slug": slug(over["workflow"]),
             "nonce": nonce,
         },
     )

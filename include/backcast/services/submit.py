@@ -2,59 +2,82 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import orjson
+import psycopg
 
 from backcast.anthropic_api.batches import ApiBatch, MessageBatchesApi, RefusedError
-from backcast.domain.errors import ApiError, InDoubtError, InputError
+from backcast.domain.errors import ApiError, InDoubtError, InputError, LedgerError, WaitsError
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import stream
+from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.holds import require_not_held
+from backcast.services.locks import held_batch
 from backcast.services.prompts import request_builder
-from backcast.services.rounds import replace_refused_batch
+from backcast.services.rounds import replace_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from backcast.services.open_run import Clock
 
 SEND_WITHIN: Final = timedelta(minutes=2)
 CREATE_TIMEOUT: Final = timedelta(minutes=10)
+_CLOCKS_DIFFER_BY = timedelta(hours=1)
 _CHUNK_BYTES = 64 * 1024
-_SENT = ("submitted", "ended", "ingested")
+# What was sent has a known end, and what was withdrawn is never sent.
+_SETTLED = ("submitted", "ended", "ingested", "withdrawn")
+# Nothing of these is at the API, as far as can be known, so a new intent may take over their requests.
+_REPLACED = ("refused", "not_arrived", "given_up")
+_log = logging.getLogger(__name__)
 
 
 def submit(ledger: Ledger, api: MessageBatchesApi, clock: Clock, batch_id: int) -> int:
     """Send a planned batch and return the id of the batch that now stands for it.
 
-    Called again for a batch that was sent, it only finds it again. One that was refused is replaced by a new intent.
+    Called again for a batch that was sent, it only finds it again. One that was refused, or is proved not to have
+    arrived, is replaced by a new intent.
 
     Raises:
         RefusedError: the API refused it; nothing was accepted, and a later call may send it.
-        InDoubtError: it may have been accepted; it is held.
+        InDoubtError: it may have been accepted; it is held until it is known what became of it.
+        HeldError: its run is held.
+        WaitsError: it has to wait for another intent of its size.
         ApiError: somebody else is sending it just now.
     """
     with ledger.connect() as connection:
         batch = _current(connection, batch_id)
         current_id = int(batch["batch_id"])
-        if batch["state"] in _SENT:
+        if batch["state"] in _SETTLED:
             return current_id
         _require_known_end(batch)
-        _hold(connection, current_id)
-        # Read again under the lock: whoever held it before may have sent it.
-        batch = _load(connection, current_id)
-        if batch["state"] in _SENT:
-            return current_id
-        if batch["state"] == "refused":
-            return submit(ledger, api, clock, current_id)
-        if batch["state"] == "intended":
-            _doubt(connection, current_id, "the task that sent it died before it wrote down the answer")
+        with held_batch(connection, current_id):
+            # Read again under the lock: whoever held it before may have sent it.
             batch = _load(connection, current_id)
-        _require_known_end(batch)
-        _intend(connection, api, clock, batch)
-        _create(connection, api, clock, _load(connection, current_id))
-        return current_id
+            if batch["state"] not in (*_SETTLED, *_REPLACED):
+                _send(ledger, connection, api, clock, batch)
+                return current_id
+    return current_id if batch["state"] in _SETTLED else submit(ledger, api, clock, current_id)
+
+
+def _send(ledger: Ledger, connection: Connection, api: MessageBatchesApi, clock: Clock, batch: Row) -> None:
+    batch_id = batch["batch_id"]
+    if batch["state"] == "intended":
+        doubt_dead_sender(connection, batch_id)
+        batch = _load(connection, batch_id)
+    _require_known_end(batch)
+    require_not_held(batch)
+    _intend(connection, api, clock, batch)
+    _create(ledger, connection, api, clock, _load(connection, batch_id))
+
+
+def doubt_dead_sender(connection: Connection, batch_id: int) -> None:
+    """Hold an intent whose sender is gone; only whoever holds the batch's lock knows that it is."""
+    _doubt(connection, batch_id, "the task that sent it died before it wrote down the answer")
 
 
 def _current(connection: Connection, batch_id: int) -> Row:
@@ -62,15 +85,16 @@ def _current(connection: Connection, batch_id: int) -> Row:
     if row is None or row["batch_id"] is None:
         raise InputError(f"The ledger has no batch {batch_id}.")
     batch = _load(connection, row["batch_id"])
-    if batch["state"] != "refused":
+    if batch["state"] not in _REPLACED:
         return batch
+    require_not_held(batch)
     with connection.transaction():
         connection.execute(sql("lock_run"), {"run_id": batch["run_id"]})
         # Again under the lock: another task may have replaced it meanwhile.
         latest = connection.execute(sql("latest_batch"), {"batch_id": batch_id}).fetchone() or row
         if latest["batch_id"] != batch["batch_id"]:
             return _load(connection, latest["batch_id"])
-        return _load(connection, replace_refused_batch(connection, batch))
+        return _load(connection, replace_batch(connection, _load(connection, batch["batch_id"])))
 
 
 def _load(connection: Connection, batch_id: int) -> Row:
@@ -83,37 +107,39 @@ def _load(connection: Connection, batch_id: int) -> Row:
 def _require_known_end(batch: Row) -> None:
     if batch["state"] == "in_doubt":
         raise InDoubtError(
-            f"Batch {batch['batch_id']} of run {batch['run_id']} is in doubt: {batch['note']}. It may have been "
-            "accepted, and paid for, so it is not sent again. Look for it in the Console's list of batches: it has "
-            f"{batch['request_count']} requests and was sent after {batch['intended_at']:%Y-%m-%d %H:%M:%S} UTC; the "
-            f"custom_ids of its results contain {batch['nonce']}."
+            f"Batch {batch['batch_id']} of run {batch['run_id']} is in doubt: {batch['note'].rstrip('.')}. It may have "
+            "been accepted, and paid for, so it is not sent again. `backcast reconcile` looks for it, as the DAG "
+            f"reconcile_batches does: it has {batch['request_count']} requests, was sent after "
+            f"{batch['intended_at']:%Y-%m-%d %H:%M:%S} UTC, and the custom_ids of its results contain {batch['nonce']}."
         )
 
 
-def _hold(connection: Connection, batch_id: int) -> None:
-    # The lock belongs to the connection, so it ends with the process that holds it, however that ends.
-    row = connection.execute(sql("try_lock_batch"), {"batch_id": batch_id}).fetchone()
-    if not (row and row["locked"]):
-        raise ApiError(f"Batch {batch_id} is being sent by another task just now. Try again in a minute.")
-
-
 def _intend(connection: Connection, api: MessageBatchesApi, clock: Clock, batch: Row) -> None:
-    server_time = api.preflight(batch["model"]).server_time
+    reached(FaultPoint.SUBMIT_BEFORE_INTENT)
     now = clock()
-    connection.execute(
-        sql("intend_batch"),
-        {
-            "batch_id": batch["batch_id"],
-            "base_url": api.base_url,
-            "key_fingerprint": api.key_fingerprint,
-            "server_time": server_time,
-            "now": now,
-            "send_by": now + SEND_WITHIN,
-        },
-    )
+    # The mark below which no batch can be ours; without the server's own clock it lies well before ours.
+    server_time = api.preflight(batch["model"]).server_time or now - _CLOCKS_DIFFER_BY
+    try:
+        connection.execute(
+            sql("intend_batch"),
+            {
+                "batch_id": batch["batch_id"],
+                "base_url": api.base_url,
+                "key_fingerprint": api.key_fingerprint,
+                "server_time": server_time,
+                "now": now,
+                "send_by": now + SEND_WITHIN,
+            },
+        )
+    except psycopg.errors.UniqueViolation as error:
+        raise WaitsError(
+            f"Batch {batch['batch_id']} waits: another batch of {batch['request_count']} requests has no known end "
+            "yet, and of two alike nobody could tell which one a running batch is. It is sent when that one is settled."
+        ) from error
+    reached(FaultPoint.SUBMIT_INTENDED)
 
 
-def _create(connection: Connection, api: MessageBatchesApi, clock: Clock, batch: Row) -> None:
+def _create(ledger: Ledger, connection: Connection, api: MessageBatchesApi, clock: Clock, batch: Row) -> None:
     batch_id = batch["batch_id"]
     if clock() >= batch["send_by"]:
         connection.execute(sql("refuse_batch"), {"batch_id": batch_id, "note": "not sent: send_by had passed"})
@@ -123,26 +149,47 @@ def _create(connection: Connection, api: MessageBatchesApi, clock: Clock, batch:
             created = api.create(request_body(connection, batch), CREATE_TIMEOUT)
     except RefusedError as error:
         connection.execute(sql("refuse_batch"), {"batch_id": batch_id, "note": str(error)})
+        reached(FaultPoint.SUBMIT_REFUSED)
         raise
     except InDoubtError as error:
         _doubt(connection, batch_id, str(error))
+        reached(FaultPoint.SUBMIT_IN_DOUBT)
         _require_known_end(_load(connection, batch_id))
     else:
-        _confirm(connection, clock, batch_id, created)
+        reached(FaultPoint.SUBMIT_CREATED)
+        _confirm(ledger, connection, clock, batch_id, created)
+        reached(FaultPoint.SUBMIT_CONFIRMED)
 
 
 def _doubt(connection: Connection, batch_id: int, why: str) -> None:
     connection.execute(sql("doubt_batch"), {"batch_id": batch_id, "note": why})
 
 
-def _confirm(connection: Connection, clock: Clock, batch_id: int, created: ApiBatch) -> None:
+def _confirm(ledger: Ledger, connection: Connection, clock: Clock, batch_id: int, created: ApiBatch) -> None:
+    try:
+        confirm(connection, clock(), batch_id, created)
+    except psycopg.OperationalError:
+        try:
+            with ledger.connect() as another:
+                confirm(another, clock(), batch_id, created)
+        except LedgerError:
+            _log.error(
+                "Batch %s was accepted as %s, which the ledger could not be told. It is found again by its results.",
+                batch_id,
+                created.api_batch_id,
+            )
+            raise
+
+
+def confirm(connection: Connection, now: datetime, batch_id: int, created: ApiBatch) -> None:
+    """Write down what the API calls a batch."""
     connection.execute(
         sql("confirm_batch"),
         {
             "batch_id": batch_id,
             "api_batch_id": created.api_batch_id,
             "expires_at": created.expires_at,
-            "now": clock(),
+            "now": now,
         },
     )
 
@@ -164,4 +211,5 @@ def request_body(connection: Connection, batch: Row) -> Iterator[bytes]:
         if len(buffer) >= _CHUNK_BYTES:
             yield bytes(buffer)
             buffer.clear()
+            reached(FaultPoint.SUBMIT_SENDING)
     yield bytes(buffer + b"]}")

@@ -1,36 +1,59 @@
-"""What a wait needs to know of its batch."""
+"""What a wait needs to know of its batch, and what can be done about one that is not at the API for certain."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backcast.domain.errors import InDoubtError
-from backcast.ledger.connection import Ledger, sql
+from backcast.domain.errors import InDoubtError, InputError
+from backcast.ledger.connection import Ledger, Row, sql
+from backcast.services.doubt import resolve_doubts
+from backcast.services.submit import submit
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from backcast.anthropic_api.batches import MessageBatchesApi
+    from backcast.services.open_run import Clock
+
 
 @dataclass(frozen=True, slots=True)
 class AwaitedBatch:
-    """A submitted batch; `ended` when the ledger knows that the API has ended it."""
+    """The batch that now stands for the one asked for.
+
+    `api_batch_id` and `submitted_at` are None while it is in doubt; `ended` when there is nothing to wait for.
+    """
 
     batch_id: int
-    api_batch_id: str
-    submitted_at: datetime
+    api_batch_id: str | None
+    submitted_at: datetime | None
     ended: bool
+    doubt: str = ""
 
 
-def awaited_batch(ledger: Ledger, batch_id: int) -> AwaitedBatch:
-    """Return what to wait for.
+def awaited_batch(ledger: Ledger, api: MessageBatchesApi, clock: Clock, batch_id: int) -> AwaitedBatch:
+    """Return what to wait for; a batch in doubt is looked for first, and sent again when it never arrived.
 
     Raises:
-        InDoubtError: the batch has no id at the API, so there is nothing to wait for.
+        ApiError: the batch cannot be sent or looked for now; a later call goes on.
+        HeldError: its run is held.
     """
+    try:
+        current_id = submit(ledger, api, clock, batch_id)
+    except InDoubtError:
+        resolve_doubts(ledger, api, clock)
+        try:
+            current_id = submit(ledger, api, clock, batch_id)
+        except InDoubtError as error:
+            return AwaitedBatch(batch_id, None, None, ended=False, doubt=str(error))
+    row = _load(ledger, current_id)
+    ended = row["state"] in ("ended", "ingested", "withdrawn")
+    return AwaitedBatch(current_id, row["api_batch_id"], row["submitted_at"], ended)
+
+
+def _load(ledger: Ledger, batch_id: int) -> Row:
     with ledger.connect() as connection:
         row = connection.execute(sql("batch"), {"batch_id": batch_id}).fetchone()
-    if row is None or row["api_batch_id"] is None:
-        state = row["state"] if row else "unknown"
-        raise InDoubtError(f"Batch {batch_id} is {state}: there is nothing to wait for. Clear its submit task.")
-    return AwaitedBatch(batch_id, row["api_batch_id"], row["submitted_at"], row["state"] in ("ended", "ingested"))
+    if row is None:
+        raise InputError(f"The ledger has no batch {batch_id}.")
+    return row

@@ -1,6 +1,7 @@
 -- A batch with what its run says of it.
 SELECT batches.*, runs.workflow, runs.model, runs.prompt_hash, runs.simulated, runs.max_tokens AS run_max_tokens,
-       runs.answer_schema, runs.system_template, runs.document_template
+       runs.answer_schema, runs.system_template, runs.document_template, runs.canceled_at AS run_canceled_at,
+       runs.held_because
 FROM batches
 JOIN (SELECT * FROM runs JOIN prompt_versions USING (prompt_hash, workflow)) AS runs USING (run_id)
 WHERE batch_id = %(batch_id)s;

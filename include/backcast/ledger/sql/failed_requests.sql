@@ -1,6 +1,7 @@
--- The requests that failed before a round and have no child yet.
-SELECT request_id, cause, coalesce(detail, '') AS detail, attempt, requests.max_tokens
-FROM requests
-WHERE run_id = %(run_id)s AND round < %(round)s AND state = 'failed'
+-- The requests that failed before a round and have no child yet. What we had canceled ourselves is not asked for again.
+SELECT requests.request_id, cause, coalesce(detail, '') AS detail, attempt, requests.max_tokens
+FROM requests JOIN results USING (request_id) JOIN batches ON batches.batch_id = requests.batch_id
+WHERE requests.run_id = %(run_id)s AND requests.round < %(round)s AND requests.state = 'failed'
+  AND NOT (result_type = 'canceled' AND cancel_requested_at IS NOT NULL)
   AND NOT EXISTS (SELECT FROM requests AS child WHERE child.parent_id = requests.request_id)
-ORDER BY request_id;
+ORDER BY requests.request_id;

@@ -1,6 +1,11 @@
--- Puts packed requests into their batch and gives them the ids that they travel under.
+-- Puts the next requests of a round into their batch and gives them the ids that they travel under.
 UPDATE requests
-SET batch_id = %(batch_id)s, position = packed.position,
-    wire_id = wire_id(%(slug)s, requests.answer_key, requests.round, %(nonce)s, packed.position)
-FROM packed
-WHERE packed.request_id = requests.request_id AND packed.batch_position = %(batch_position)s;
+SET batch_id = %(batch_id)s, position = next.position,
+    wire_id = wire_id(%(slug)s, requests.answer_key, requests.round, %(nonce)s, next.position)
+FROM (
+    SELECT request_id, (row_number() OVER (ORDER BY request_id) - 1)::integer AS position
+    FROM requests
+    WHERE run_id = %(run_id)s AND round = %(round)s AND state = 'open' AND batch_id IS NULL
+    ORDER BY request_id LIMIT %(request_count)s
+) AS next
+WHERE next.request_id = requests.request_id;

@@ -2,7 +2,8 @@
 UPDATE documents
 SET outcome = 'unanswered',
     reason = coalesce(
-        (SELECT cause || coalesce(': ' || nullif(detail, ''), '')
+        (SELECT CASE WHEN requests.state = 'open' THEN 'canceled: the run was canceled'
+                     ELSE cause || coalesce(': ' || nullif(detail, ''), '') END
          FROM requests
          WHERE requests.run_id = documents.run_id AND requests.answer_key = documents.answer_key
          ORDER BY attempt DESC LIMIT 1),

@@ -1,0 +1,156 @@
+"""The commands that look at runs and act on them: status, reconcile, cancel, resubmit."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from backcast.domain.errors import InputError
+from backcast.ledger.connection import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backcast.anthropic_api.batches import MessageBatchesApi
+    from backcast.services.status import Status
+
+_PROBLEMS = 1
+_API_BATCH = "msgbatch_"
+_PIPE_WIDTH = 240
+
+ledger_option = click.option(
+    "--ledger", envvar="BACKCAST_LEDGER", required=True, help="DSN: postgresql://user:password@host/db."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command()
+@click.argument("run", type=int, required=False)
+@json_option
+@ledger_option
+def status(*, run: int | None, as_json: bool, ledger: str) -> None:
+    """Show runs, batches, requests by state, what is in doubt, money, and alerts; one RUN, or the recent ones."""
+    from backcast.services.status import read_status
+
+    read = read_status(Ledger(ledger), _now, run)
+    if as_json:
+        _print_json(asdict(read))
+    else:
+        _print_status(read)
+
+
+@click.command()
+@click.option("--finish", type=int, multiple=True, metavar="RUN", help="Also do what is left of this run.")
+@json_option
+@ledger_option
+def reconcile(*, finish: Sequence[int], as_json: bool, ledger: str) -> None:
+    """Settle what is in doubt, ingest what nobody read, and warn before results are deleted. Exit 1 on problems."""
+    from backcast.services.reconcile import Folders
+    from backcast.services.reconcile import reconcile as service
+    from backcast.settings import cache_folder, reports_folder
+
+    folders = Folders(cache_folder(), reports_folder())
+    done = service(Ledger(ledger), _api(), _now, folders, finish)
+    if as_json:
+        _print_json(asdict(done))
+    else:
+        for line in done.lines():
+            click.echo(line)
+        for problem in done.problems:
+            click.echo(f"backcast: {problem}", err=True)
+    sys.exit(_PROBLEMS if done.problems else 0)
+
+
+@click.command()
+@click.argument("what", metavar="RUN|BATCH")
+@ledger_option
+def cancel(*, what: str, ledger: str) -> None:
+    """Cancel a run by its number, or one batch by its id msgbatch_…. What had finished is kept, and paid for."""
+    from backcast.services.cancel import cancel_batch, cancel_run
+
+    if what.startswith(_API_BATCH):
+        done = [cancel_batch(Ledger(ledger), _api(), _now, what)]
+    elif what.isdecimal():
+        done = cancel_run(Ledger(ledger), _api(), _now, int(what))
+        click.echo(f"Run {what} is canceled: nothing more is sent for it.")
+    else:
+        raise InputError(f"{what!r} is neither the number of a run nor the id of a batch, msgbatch_….")
+    for batch in done:
+        click.echo(f"Batch {batch.batch_id}{f' ({batch.api_batch_id})' if batch.api_batch_id else ''} {batch.what}.")
+    click.echo("What had finished is kept: it is ingested when the batch has ended.")
+
+
+@click.command()
+@click.argument("run", type=int)
+@click.option("--again", is_flag=True, help="Pay again for what is in doubt or can no longer be read.")
+@ledger_option
+def resubmit(*, run: int, again: bool, ledger: str) -> None:
+    """Let a held RUN go on; with --again, send again what cannot be settled, which may be paid for twice."""
+    from backcast.services.cancel import resubmit_run
+
+    given_up = resubmit_run(Ledger(ledger), run, again=again)
+    for batch_id in given_up:
+        click.echo(f"Batch {batch_id} is given up: its requests are sent again, and may be paid for twice.")
+    click.echo(
+        f"Run {run} may go on: clear the task that stopped in Airflow, or run `backcast reconcile --finish {run}`."
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _api() -> MessageBatchesApi:
+    # Imported here: the SDK costs two seconds, which no other command should pay.
+    from backcast.anthropic_api.batches import api_from_environment
+
+    return api_from_environment()
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    click.echo(orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+
+
+def _print_status(read: Status) -> None:
+    # A pipe has no width, and whoever reads it wants whole ids.
+    console = Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
+    if not read.runs:
+        console.print("No run is open, and none was opened in the last 48 hours.")
+    for title, rows, columns in (
+        (
+            "Runs",
+            [{**row, "held": row["held_because"] or ("canceled" if row["canceled_at"] else "")} for row in read.runs],
+            "run_id workflow state deadline documents open accepted failed in_flight_usd spent_usd held",
+        ),
+        ("Batches", read.batches, "batch_id run_id round state request_count api_batch_id succeeded errored note"),
+        ("In doubt", read.in_doubt, "batch_id run_id request_count intended_at empty_listings candidates"),
+        ("Paid twice", read.paid_twice, "api_batch_id batch_id run_id row_count cost_usd"),
+        ("Alerts", read.alerts, "raised_at kind run_id message"),
+    ):
+        if rows:
+            console.print(_table(title, rows, columns.split()))
+
+
+def _table(title: str, rows: list[dict[str, Any]], columns: list[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_text(row[column]) for column in columns))
+    return table
+
+
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "" if value is None else str(value)

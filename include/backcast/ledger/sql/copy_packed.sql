@@ -1,1 +1,0 @@
-COPY packed (request_id, batch_position, position) FROM STDIN;

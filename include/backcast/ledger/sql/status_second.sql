@@ -1,0 +1,3 @@
+-- Second batches that were paid for beside the one that is used.
+SELECT sightings.api_batch_id, sightings.batch_id, batches.run_id, row_count, cost_usd
+FROM sightings JOIN batches USING (batch_id) WHERE verdict = 'second' ORDER BY sightings.created_at;

@@ -1,0 +1,153 @@
+"""Catches up on whatever was left behind: intents in doubt, batches that nobody ingested, runs that nobody finishes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from backcast.domain.errors import ApiError, BackcastError
+from backcast.ledger.connection import Connection, Ledger, Row, sql
+from backcast.services.alerts import raise_alert
+from backcast.services.collect import collect
+from backcast.services.doubt import Finding, resolve_doubts
+from backcast.services.ingest import RESULTS_KEPT, ingest
+from backcast.services.publish import publish
+from backcast.services.resubmit import resubmit_failures
+from backcast.services.rounds import plan_round
+from backcast.services.waiting import awaited_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from backcast.anthropic_api.batches import MessageBatchesApi
+    from backcast.services.open_run import Clock
+
+ROUNDS: Final = 2
+# What ended a moment ago is left to the task that waits for it.
+GRACE: Final = timedelta(minutes=10)
+WARN_BEFORE_GONE: Final = timedelta(days=2)
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """What was found and done: about batches in doubt, ingested batches, finished runs, and what went wrong."""
+
+    doubts: list[Finding] = field(default_factory=list)
+    ingested: list[int] = field(default_factory=list)
+    finished: dict[int, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """Say it in words, a line for each."""
+        said = [f"Batch {found.batch_id} of run {found.run_id}: {found.what}, {found.detail}." for found in self.doubts]
+        said += [f"Batch {batch_id}: ingested." for batch_id in self.ingested]
+        said += [f"Run {run_id}: {state}." for run_id, state in self.finished.items()]
+        return said or ["Nothing was left behind."]
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where clones are kept and reports are written."""
+
+    cache: Path
+    reports: Path
+
+
+def reconcile(
+    ledger: Ledger, api: MessageBatchesApi, clock: Clock, folders: Folders, abandoned: Iterable[int] = ()
+) -> Reconciliation:
+    """Catch up once; safe at any time, beside tasks and beside another reconciliation.
+
+    Args:
+        ledger: where the runs are.
+        api: the workspace to look at; batches of another one are left alone.
+        clock: tells the time in UTC.
+        folders: for runs that are to be finished.
+        abandoned: runs that nobody else works on any more; what is left of them is done as far as it can be now.
+    """
+    done = Reconciliation()
+    try:
+        done.doubts = resolve_doubts(ledger, api, clock)
+    except ApiError as error:
+        done.problems.append(str(error))
+    for row in _unread(ledger, api, clock):
+        _ingest(ledger, api, clock, row, done)
+    for run_id in abandoned:
+        try:
+            done.finished[run_id] = finish_run(ledger, api, clock, run_id, folders)
+        except BackcastError as error:
+            done.problems.append(f"Run {run_id}: {error}")
+    return done
+
+
+def _unread(ledger: Ledger, api: MessageBatchesApi, clock: Clock) -> list[Row]:
+    with ledger.connect() as connection:
+        rows = connection.execute(
+            sql("ended_unread"), {"base_url": api.base_url, "key_fingerprint": api.key_fingerprint}
+        ).fetchall()
+        for row in rows:
+            _warn_before_gone(connection, clock, row)
+    return [row for row in rows if row["gone_at"] is None]
+
+
+def _warn_before_gone(connection: Connection, clock: Clock, row: Row) -> None:
+    until = row["submitted_at"] + RESULTS_KEPT
+    if clock() < until - WARN_BEFORE_GONE:
+        return
+    raise_alert(
+        connection,
+        clock(),
+        kind="results_about_to_go",
+        subject=row["api_batch_id"],
+        message=(
+            f"The results of batch {row['api_batch_id']} of run {row['run_id']} can be read until "
+            f"{until:%Y-%m-%d %H:%M} UTC and have not been ingested. Run `backcast reconcile` in its workspace."
+        ),
+        run_id=row["run_id"],
+        batch_id=row["batch_id"],
+    )
+
+
+def _ingest(ledger: Ledger, api: MessageBatchesApi, clock: Clock, row: Row, done: Reconciliation) -> None:
+    try:
+        seen = api.retrieve(row["api_batch_id"])
+        gone = clock() - row["submitted_at"] >= RESULTS_KEPT
+        # Far in the future is long ago too: a simulator's clock runs ahead of ours.
+        if gone or (seen.ended_at is not None and abs(clock() - seen.ended_at) >= GRACE):
+            ingest(ledger, api, clock, row["batch_id"])
+            done.ingested.append(row["batch_id"])
+    except BackcastError as error:
+        done.problems.append(f"Batch {row['api_batch_id']}: {error}")
+
+
+def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, folders: Folders) -> str:
+    """Do what can be done now of a run's remaining work, and say how far it is. Never waits.
+
+    Raises:
+        BackcastError: it cannot go on; the message says why.
+    """
+    collect(ledger, run_id, cache=folders.cache)
+    for round_number in range(1, ROUNDS + 1):
+        if round_number > 1:
+            resubmit_failures(ledger, run_id, round_number)
+        waiting = [
+            batch_id
+            for batch_id in plan_round(ledger, run_id, round_number)
+            if not _ingested(ledger, api, clock, batch_id)
+        ]
+        if waiting:
+            return f"waits for {len(waiting)} batches of round {round_number}"
+    published = publish(ledger, clock, run_id, reports=folders.reports)
+    return f"published: {published.report}" if published.report else "estimated"
+
+
+def _ingested(ledger: Ledger, api: MessageBatchesApi, clock: Clock, batch_id: int) -> bool:
+    awaited = awaited_batch(ledger, api, clock, batch_id)
+    if awaited.api_batch_id is None:
+        return awaited.ended
+    if not awaited.ended and api.retrieve(awaited.api_batch_id).ended_at is None:
+        return False
+    ingest(ledger, api, clock, awaited.batch_id)
+    return True

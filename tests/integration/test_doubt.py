@@ -1,0 +1,346 @@
+"""What became of a create call without a known end is found out by listings and proved by a result row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anthropic
+import httpx2
+import pytest
+from tests.simulated import START
+from tests.support import WORKFLOW, commit, git
+
+from backcast.anthropic_api.batches import MessageBatchesApi
+from backcast.domain.doubt import LAG_BOUND
+from backcast.domain.errors import ApiError, HeldError, InDoubtError
+from backcast.services.cancel import cancel_run, resubmit_run
+from backcast.services.collect import collect
+from backcast.services.doubt import resolve_doubts
+from backcast.services.ingest import ingest
+from backcast.services.open_run import open_run
+from backcast.services.publish import publish
+from backcast.services.reconcile import Folders, reconcile
+from backcast.services.resubmit import resubmit_failures
+from backcast.services.rounds import plan_round
+from backcast.services.submit import CREATE_TIMEOUT, SEND_WITHIN, submit
+from backcast.services.waiting import awaited_batch
+from backcast.settings import run_settings
+from backcast_simulator.answers import answerer_named
+from backcast_simulator.clock import SteppedClock
+from backcast_simulator.faults import parse_faults
+from backcast_simulator.settings import Settings
+from backcast_simulator.simulator import Simulator
+from backcast_simulator.transport import SimulatorTransport
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from pathlib import Path
+
+    from backcast.ledger.connection import Ledger
+
+DAY = 86_400.0
+PROVED_ABSENT = (SEND_WITHIN + CREATE_TIMEOUT + LAG_BOUND).total_seconds()
+
+
+class SteppedNight:
+    """A simulator in this process whose clock is everybody's, and the services on it."""
+
+    def __init__(self, ledger: Ledger, folder: Path, documents: int = 3) -> None:
+        self.ledger, self.folder = ledger, folder
+        self.simulator = Simulator(
+            SteppedClock(START), answerer_named("analyst"), Settings(workspaces={"k": "w", "l": "w"})
+        )
+        self.api = self.api_with("k")
+        self.repository = folder / "repository"
+        self.repository.mkdir()
+        for number in range(documents):
+            (self.repository / f"module{number}.py").write_text(f"VALUE = {number}\n")
+        git(self.repository, "init", "-q")
+        commit(self.repository, "first")
+
+    def api_with(self, key: str, base_url: str = "http://simulated") -> MessageBatchesApi:
+        async def connect() -> anthropic.AsyncAnthropic:
+            http = httpx2.AsyncClient(transport=SimulatorTransport(self.simulator))
+            return anthropic.AsyncAnthropic(api_key=key, base_url=base_url, http_client=http, max_retries=0)
+
+        http = httpx2.Client(transport=SimulatorTransport(self.simulator))
+        client = anthropic.Anthropic(api_key=key, base_url=base_url, http_client=http, max_retries=0)
+        return MessageBatchesApi(client, connect)
+
+    def now(self) -> dt.datetime:
+        return self.simulator.clock.now()
+
+    def planned(self, key: str = "dag/1", api: MessageBatchesApi | None = None) -> int:
+        settings = run_settings(WORKFLOW, {"repository": str(self.repository)})
+        run_id = open_run(self.ledger, api or self.api, self.now, settings, external_key=key)
+        collect(self.ledger, run_id, cache=self.folder)
+        return plan_round(self.ledger, run_id, 1)[0]
+
+    def submit(self, batch_id: int, api: MessageBatchesApi | None = None) -> int:
+        return submit(self.ledger, api or self.api, self.now, batch_id)
+
+    def lose(self, batch_id: int, api: MessageBatchesApi | None = None, **fault: Any) -> None:
+        self.faults({"kind": "drop", "when": "after"} | fault)
+        with pytest.raises(InDoubtError):
+            self.submit(batch_id, api)
+
+    def faults(self, *faults: dict[str, Any]) -> None:
+        self.simulator.set_faults(parse_faults(list(faults)))
+
+    def look(self, api: MessageBatchesApi | None = None) -> list[str]:
+        return [found.what for found in resolve_doubts(self.ledger, api or self.api, self.now)]
+
+    def row(self, table: str, **where: Any) -> dict[str, Any]:
+        [(column, value)] = where.items()
+        with self.ledger.connect() as connection:
+            query = f"SELECT * FROM {table} WHERE {column} = %s"
+            return connection.execute(query, [value]).fetchone() or {}  # type: ignore[arg-type]
+
+    def paid(self) -> list[str]:
+        return sorted(charge["document_sha256"] for charge in self.simulator.bill()["requests"])
+
+    def calls(self, method: str) -> list[str]:
+        return [call["path"] for call in self.simulator.calls if call["method"] == method]
+
+
+@pytest.fixture
+def night(ledger: Ledger, tmp_path: Path) -> SteppedNight:
+    return SteppedNight(ledger, tmp_path)
+
+
+def test_an_accepted_batch_whose_answer_was_lost_is_found_by_its_nonce_when_it_has_ended(night: SteppedNight) -> None:
+    batch_id = night.planned()
+    night.lose(batch_id)
+    assert night.look() == ["watched"]
+    night.simulator.advance(DAY)
+
+    assert night.look() == ["found"]
+
+    found = night.row("batches", batch_id=batch_id)
+    assert (found["state"], found["api_batch_id"]) == ("submitted", night.simulator._own_batches()[0].id)
+    assert ingest(night.ledger, night.api, night.now, batch_id).succeeded == 3
+    assert len(set(night.paid())) == len(night.paid()) == 3
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"when": "before"},
+        {"kind": "error", "when": None, "status": 500},
+        {"kind": "error", "when": None, "status": 529},
+        {"kind": "error", "when": None, "status": 408},
+        {"kind": "error", "when": None, "status": 409},
+        {"kind": "html", "when": None, "status": 502},
+        {"kind": "redirect", "when": None},
+    ],
+)
+def test_what_never_arrived_is_sent_again_once_and_not_before_that_is_proved(
+    night: SteppedNight, fault: dict[str, Any]
+) -> None:
+    batch_id = night.planned()
+    wanted = {name: value for name, value in ({"kind": "drop"} | fault).items() if value is not None}
+    night.faults(wanted)
+    with pytest.raises(InDoubtError):
+        night.submit(batch_id)
+    for _ in range(5):
+        assert night.look() == ["watched"]
+    night.simulator.advance(PROVED_ABSENT)
+    # Three looks in one moment are one.
+    assert [night.look() for _ in range(3)] == [["watched"]] * 3
+    night.simulator.advance(60)
+    assert night.look() == ["watched"]
+    assert night.row("batches", batch_id=batch_id)["state"] == "in_doubt"
+    night.simulator.advance(60)
+
+    again = awaited_batch(night.ledger, night.api, night.now, batch_id)
+
+    assert again.batch_id != batch_id
+    assert again.api_batch_id
+    night.simulator.advance(DAY)
+    assert len(night.paid()) == 3
+
+
+def test_a_batch_that_the_list_shows_late_is_not_sent_again(night: SteppedNight) -> None:
+    batch_id = night.planned()
+    night.faults({"kind": "list_lag", "seconds": LAG_BOUND.total_seconds()}, {"kind": "drop", "when": "after"})
+    with pytest.raises(InDoubtError):
+        night.submit(batch_id)
+    looks = []
+    for pause in [60.0] * 40 + [DAY]:
+        looks += night.look()
+        night.simulator.advance(pause)
+    looks += night.look()
+    assert [what for what in looks if what != "watched"] == ["found"]
+
+
+def test_among_strangers_of_the_same_and_nearly_the_same_size_ours_is_found_and_no_other_is_touched(
+    night: SteppedNight,
+) -> None:
+    batch_id = night.planned()
+    for size in (2, 3, 4):
+        night.simulator.add_strangers(size, 2, "w")
+    night.lose(batch_id)
+    for size in (2, 3, 4):
+        night.simulator.add_strangers(size, 2, "w")
+    assert night.look() == ["watched"]
+    night.simulator.advance(DAY)
+
+    assert night.look() == ["found"]
+
+    assert night.row("batches", batch_id=batch_id)["api_batch_id"] == night.simulator._own_batches()[0].id
+    assert night.row("sightings", verdict="stranger")
+    assert not night.calls("DELETE")
+    assert {path for path in night.calls("POST") if path.endswith("cancel")} == set()
+
+
+def test_two_intents_in_doubt_of_the_same_size_under_two_keys_are_each_found(night: SteppedNight) -> None:
+    other = night.api_with("l")
+    first = night.planned("dag/1")
+    night.lose(first)
+    (night.repository / "module0.py").write_text("VALUE = 'another'\n")
+    commit(night.repository, "second")
+    second = night.planned("dag/2", other)
+    with night.ledger.connect() as connection:
+        # Planned under the first key's address, it was made of two unequal batches; one of them is enough here.
+        sizes = connection.execute("SELECT request_count FROM batches ORDER BY batch_id").fetchall()
+    assert [row["request_count"] for row in sizes] == [3, 2, 1]
+    night.lose(second, other)
+    night.simulator.advance(DAY)
+
+    assert set(night.look()) == set(night.look(other)) | {"found"}
+
+    found = {row: night.row("batches", batch_id=row)["api_batch_id"] for row in (first, second)}
+    assert None not in found.values()
+    assert len(set(found.values())) == 2
+
+
+def test_of_two_batches_of_one_size_the_second_waits_until_the_first_has_a_known_end(night: SteppedNight) -> None:
+    first, second = night.planned("dag/1"), night.planned("dag/2")
+    night.lose(first)
+    with pytest.raises(ApiError, match=r"waits: another batch of 3 requests has no known end"):
+        night.submit(second)
+    assert len(night.simulator._own_batches()) == 1
+    night.simulator.advance(DAY)
+    night.look()
+    assert night.submit(second) == second
+
+
+@pytest.mark.parametrize("why", ["list fails", "another address", "another key", "a known batch is not listed"])
+def test_what_proves_nothing_leaves_an_intent_in_doubt(night: SteppedNight, why: str) -> None:
+    api = night.api
+    if why == "a known batch is not listed":
+        older = night.submit(night.planned("dag/0"))
+        night.simulator.advance(DAY)
+        night.simulator.delete(night.row("batches", batch_id=older)["api_batch_id"], "w")
+        night.simulator.advance(DAY)
+    batch_id = night.planned("dag/1")
+    night.lose(batch_id, when="before")
+    if why == "another address":
+        api = night.api_with("k", "http://elsewhere")
+    if why == "another key":
+        api = night.api_with("l")
+    for _ in range(5):
+        night.simulator.advance(PROVED_ABSENT)
+        if why == "list fails":
+            night.faults({"kind": "error", "endpoint": "list", "status": 500})
+            with pytest.raises(ApiError):
+                night.look()
+        else:
+            assert "not_arrived" not in night.look(api)
+    assert night.row("batches", batch_id=batch_id)["state"] == "in_doubt"
+
+
+def test_the_second_batch_that_a_proxy_made_is_kept_and_reported(night: SteppedNight, tmp_path: Path) -> None:
+    batch_id = night.planned()
+    night.faults({"kind": "repeat"})
+    night.submit(batch_id)
+    night.look()
+    night.simulator.advance(DAY)
+
+    done = reconcile(night.ledger, night.api, night.now, Folders(tmp_path, tmp_path))
+
+    assert [found.what for found in done.doubts] == ["second"]
+    second = night.row("sightings", verdict="second")
+    assert (second["batch_id"], second["row_count"]) == (batch_id, 3)
+    assert second["cost_usd"] > 0
+    assert "paid twice" in night.row("alerts", kind="paid_twice")["message"]
+
+
+def test_whoever_looks_while_another_does_finds_nothing_to_do(night: SteppedNight) -> None:
+    night.lose(night.planned())
+    with night.ledger.connect() as connection:
+        connection.execute(
+            "SELECT pg_advisory_lock(hashtext('backcast workspace'), hashtext(%s))",
+            [f"{night.api.base_url} {night.api.key_fingerprint}"],
+        )
+        assert night.look() == []
+    assert night.look() == ["watched"]
+
+
+def ended(night: SteppedNight, *faults: dict[str, Any]) -> int:
+    batch_id = night.planned()
+    night.submit(batch_id)
+    night.simulator.advance(DAY)
+    night.faults(*faults)
+    return batch_id
+
+
+def test_results_that_are_cut_keep_what_came_and_go_on(night: SteppedNight) -> None:
+    batch_id = ended(night, {"kind": "rows", "cut": True})
+    with pytest.raises(ApiError):
+        ingest(night.ledger, night.api, night.now, batch_id)
+    assert night.row("results", batch_id=batch_id)
+    assert ingest(night.ledger, night.api, night.now, batch_id).succeeded == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "succeeded", "missing", "unknown"),
+    [
+        ({"missing": 1}, 2, 1, 0),
+        ({"repeated": 2}, 3, 0, 0),
+        ({"unknown": 2}, 3, 0, 2),
+        ({"broken_last": True}, 2, 1, 1),
+    ],
+)
+def test_rows_that_are_missing_repeated_unknown_or_broken_are_counted(
+    night: SteppedNight, rows: dict[str, Any], succeeded: int, missing: int, unknown: int
+) -> None:
+    batch_id = ended(night, {"kind": "rows", "times": 2, **rows})
+    counted = ingest(night.ledger, night.api, night.now, batch_id)
+    assert (counted.succeeded, counted.missing, counted.unknown_rows) == (succeeded, missing, unknown)
+
+
+def test_results_that_are_gone_hold_and_are_only_paid_again_when_somebody_says_so(night: SteppedNight) -> None:
+    batch_id = night.planned()
+    night.submit(batch_id)
+    night.simulator.advance(29 * DAY + 60)
+    with pytest.raises(HeldError, match=r"cannot be read any more.*--again"):
+        ingest(night.ledger, night.api, night.now, batch_id)
+    assert night.row("alerts", kind="results_gone")
+    assert night.submit(batch_id) == batch_id
+
+    resubmit_run(night.ledger, night.row("batches", batch_id=batch_id)["run_id"], again=True)
+
+    assert night.submit(batch_id) != batch_id
+
+
+def test_a_batch_canceled_by_somebody_else_holds_its_run_until_somebody_decides(
+    night: SteppedNight, tmp_path: Path
+) -> None:
+    batch_id = night.planned()
+    night.faults({"kind": "canceled", "after_seconds": 0})
+    night.submit(batch_id)
+    night.simulator.advance(3600)
+    ingest(night.ledger, night.api, night.now, batch_id)
+    run_id = night.row("batches", batch_id=batch_id)["run_id"]
+    with pytest.raises(HeldError, match="canceled by somebody else"):
+        resubmit_failures(night.ledger, run_id, 2)
+    assert night.row("alerts", kind="canceled_by_another")
+
+    resubmit_run(night.ledger, run_id, again=False)
+    resubmit_failures(night.ledger, run_id, 2)
+    assert len(plan_round(night.ledger, run_id, 2)) == 1
+
+    cancel_run(night.ledger, night.api, night.now, run_id)
+    assert publish(night.ledger, night.now, run_id, reports=tmp_path / "reports").report
+    assert night.row("documents", outcome="unanswered")["reason"].startswith("canceled")
