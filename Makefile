@@ -11,8 +11,10 @@ STAMP := $(VENV)/.stamp-installed
 export REPO REF MAX_DOCUMENTS API YES RESUME AIRFLOW_PORT SIMULATOR_PORT SIMULATOR_SPEED BACKCAST_HOME PYTHON
 
 PYTEST_ARGS ?=
+SEEDS       ?= 1000
+FIRST_SEED  ?= 1
 
-.PHONY: help install run up test test-all check lock clean
+.PHONY: help install run up test test-all simulate check lock clean
 
 help: ## List what can be made.
 	@echo "make TARGET [VARIABLE=value ...]"
@@ -29,6 +31,7 @@ help: ## List what can be made.
 	@echo "  SIMULATOR_SPEED  how many simulated seconds pass in a real one"
 	@echo "  BACKCAST_HOME    where databases, logs and secrets are kept: .backcast"
 	@echo "  PYTHON           Python to make .venv with"
+	@echo "  SEEDS            how many nights make simulate goes through, from FIRST_SEED on"
 	@echo "  PYTEST_ARGS      more arguments for pytest"
 
 install: $(STAMP) ## Make .venv with the pinned packages.
@@ -48,6 +51,9 @@ test: install ## Run the tests, but for the slow ones.
 
 test-all: install ## Run all tests.
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+simulate: install ## Simulate nights made by seeds; SEEDS=20000 for more, FIRST_SEED=17 SEEDS=1 to replay one.
+	SEEDS=$(SEEDS) FIRST_SEED=$(FIRST_SEED) $(BIN)/pytest -n auto tests/simulation $(PYTEST_ARGS)
 
 check: install ## Check style, types and which way imports point.
 	$(BIN)/ruff check .

@@ -1,0 +1,91 @@
+"""A night whose process is killed at every fault point ends as one that was never killed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.support import commit, git
+
+from backcast.services.fault_points import FaultPoint
+
+if TYPE_CHECKING:
+    from backcast.ledger.connection import Ledger
+
+PROJECT = Path(__file__).resolve().parents[2]
+MOST_DEATHS = len(FaultPoint) + 1
+# Where every one of these nights dies; the others are those of what fails beside.
+ALWAYS = (
+    set(FaultPoint)
+    - {FaultPoint.SUBMIT_CREATED, FaultPoint.SUBMIT_CONFIRMED}
+    - {
+        FaultPoint.SUBMIT_REFUSED,
+        FaultPoint.SUBMIT_IN_DOUBT,
+    }
+)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    # Long enough for the body to be sent in several pieces.
+    (folder / "long.py").write_text("".join(f"VALUE_{number} = {number}\n" for number in range(6000)))
+    (folder / "short.py").write_text("VALUE = 1\n")
+    git(folder, "init", "-q")
+    commit(folder, "first")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("fault", "special"),
+    [
+        pytest.param(None, FaultPoint.SUBMIT_CONFIRMED, id="nothing else fails"),
+        pytest.param({"drop_create": "after"}, FaultPoint.SUBMIT_IN_DOUBT, id="answer lost"),
+        pytest.param({"drop_create": "before"}, FaultPoint.SUBMIT_IN_DOUBT, id="request lost"),
+        pytest.param(
+            {"refuse_create": {"status": 402, "type": "billing_error", "message": "no credit"}},
+            FaultPoint.SUBMIT_REFUSED,
+            id="refused",
+        ),
+    ],
+)
+def test_killed_at_every_point_it_pays_once_and_loses_nothing(  # noqa: PLR0913, PLR0917  fixtures and the case
+    ledger: Ledger,
+    simulator: Any,
+    repository: Path,
+    tmp_path: Path,
+    fault: dict[str, Any] | None,
+    special: FaultPoint,
+) -> None:
+    # The second round is what reaches the point after a create that went well.
+    simulator.rules({"match": 'path="short.py"', "attempts": [1], "outcome": "errored", "error_type": "api_error"})
+    (tmp_path / "minutes").write_text("0")
+    (tmp_path / "died-at").touch()
+    command = [sys.executable, "-m", "tests.integration.mortal_night"]
+    arguments = [ledger.dsn, simulator.base_url, str(repository), str(tmp_path)]
+    for _ in range(MOST_DEATHS):
+        survived = (tmp_path / "died-at").read_text()
+        # The fault is for the one create call that is not killed before its end.
+        if fault and "submit.sending" in survived and not {special, "submit.created"} & set(survived.split()):
+            simulator.faults(**fault, times=1)
+        done = subprocess.run([*command, *arguments], cwd=PROJECT, check=False, timeout=120)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL
+    assert done.returncode == 0
+
+    deaths = {FaultPoint(name) for name in (tmp_path / "died-at").read_text().split()}
+    assert deaths >= ALWAYS | {special}
+    paid = Counter(charge["document_sha256"] for charge in simulator.bill())
+    assert sorted(paid.values()) == [1, 1]
+    with ledger.connect() as connection:
+        outcomes = connection.execute("SELECT outcome FROM documents ORDER BY path").fetchall()
+        stored = connection.execute("SELECT wire_id FROM results ORDER BY wire_id").fetchall()
+    assert [row["outcome"] for row in outcomes] == ["answered", "answered"]
+    assert {row["wire_id"] for row in stored} >= {charge["custom_id"] for charge in simulator.bill()}
