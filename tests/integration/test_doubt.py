@@ -160,6 +160,17 @@ def test_what_never_arrived_is_sent_again_once_and_not_before_that_is_proved(
     assert len(night.paid()) == 3
 
 
+def test_a_create_whose_host_cannot_be_resolved_is_in_doubt_as_any_other_without_an_answer(night: SteppedNight) -> None:
+    async def connect() -> anthropic.AsyncAnthropic:
+        return anthropic.AsyncAnthropic(api_key="k", base_url="http://backcast.invalid", max_retries=0)
+
+    batch_id = night.planned()
+    with pytest.raises(InDoubtError, match="not sent again"):
+        night.submit(batch_id, MessageBatchesApi(night.api._client, connect))
+    assert night.row("batches", batch_id=batch_id)["state"] == "in_doubt"
+    assert night.look() == ["watched"]
+
+
 def test_a_batch_that_the_list_shows_late_is_not_sent_again(night: SteppedNight) -> None:
     batch_id = night.planned()
     night.faults({"kind": "list_lag", "seconds": LAG_BOUND.total_seconds()}, {"kind": "drop", "when": "after"})
