@@ -12,6 +12,7 @@ import orjson
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from backcast.domain.errors import InputError
 from backcast.ledger.connection import Ledger
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _PROBLEMS = 1
 _API_BATCH = "msgbatch_"
 _PIPE_WIDTH = 240
+# What PostgreSQL holds in a bigint; a greater number is a slip of the hand and no run.
+_RUN = click.IntRange(min=1, max=2**63 - 1)
 
 ledger_option = click.option(
     "--ledger", envvar="BACKCAST_LEDGER", required=True, help="DSN: postgresql://user:password@host/db."
@@ -33,7 +36,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 @click.command()
-@click.argument("run", type=int, required=False)
+@click.argument("run", type=_RUN, required=False)
 @json_option
 @ledger_option
 def status(*, run: int | None, as_json: bool, ledger: str) -> None:
@@ -48,7 +51,7 @@ def status(*, run: int | None, as_json: bool, ledger: str) -> None:
 
 
 @click.command()
-@click.option("--finish", type=int, multiple=True, metavar="RUN", help="Also do what is left of this run.")
+@click.option("--finish", type=_RUN, multiple=True, metavar="RUN", help="Also do what is left of this run.")
 @json_option
 @ledger_option
 def reconcile(*, finish: Sequence[int], as_json: bool, ledger: str) -> None:
@@ -89,7 +92,7 @@ def cancel(*, what: str, ledger: str) -> None:
 
 
 @click.command()
-@click.argument("run", type=int)
+@click.argument("run", type=_RUN)
 @click.option("--again", is_flag=True, help="Pay again for what is in doubt or can no longer be read.")
 @ledger_option
 def resubmit(*, run: int, again: bool, ledger: str) -> None:
@@ -144,7 +147,8 @@ def _table(title: str, rows: list[dict[str, Any]], columns: list[str]) -> Table:
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(_text(row[column]) for column in columns))
+        # Notes quote what the API said, in which [brackets] are no markup of ours.
+        table.add_row(*(Text(_text(row[column])) for column in columns))
     return table
 
 

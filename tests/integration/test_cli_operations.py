@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.support import API_KEY, Night, clock, commit, git
+from tests.support import API_KEY, Night, RunningSimulator, clock, commit, git
 
+from backcast.anthropic_api.batches import RefusedError
 from backcast.cli import main
+from backcast.domain.errors import InDoubtError
 from backcast.services.collect import collect
 from backcast.services.rounds import plan_round
 from backcast.services.submit import submit
@@ -22,9 +25,19 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def night(ledger: Ledger, start_simulator: Any, tmp_path: Path) -> Night:
+def simulator(start_simulator: Any) -> RunningSimulator:
     # A simulated hour takes a real one, so that what is submitted stays in progress.
-    return Night(ledger, start_simulator("--speed", "1").base_url, tmp_path)
+    running: RunningSimulator = start_simulator("--speed", "1")
+    return running
+
+
+@pytest.fixture
+def night(ledger: Ledger, simulator: RunningSimulator, tmp_path: Path) -> Night:
+    return Night(ledger, simulator.base_url, tmp_path)
+
+
+def advance(simulator: RunningSimulator, seconds: float) -> None:
+    simulator.http.post("/simulator/clock", json={"advance_seconds": seconds}).raise_for_status()
 
 
 @pytest.fixture
@@ -40,7 +53,7 @@ def backcast(night: Night, tmp_path: Path) -> Callable[..., Result]:
 
 
 @pytest.fixture
-def submitted(night: Night, tmp_path: Path) -> int:
+def planned(night: Night, tmp_path: Path) -> tuple[int, int]:
     folder = tmp_path / "repository"
     folder.mkdir()
     for number in range(3):
@@ -50,6 +63,12 @@ def submitted(night: Night, tmp_path: Path) -> int:
     run_id = night.open("dag/1", repository=str(folder))
     collect(night.ledger, run_id, cache=tmp_path)
     [batch_id] = plan_round(night.ledger, run_id, 1)
+    return run_id, batch_id
+
+
+@pytest.fixture
+def submitted(night: Night, planned: tuple[int, int]) -> int:
+    run_id, batch_id = planned
     submit(night.ledger, night.api, clock, batch_id)
     return run_id
 
@@ -75,21 +94,74 @@ def test_status_of_an_empty_ledger_and_of_an_unknown_run(backcast: Callable[...,
     )
 
 
-def test_a_canceled_run_keeps_what_had_finished_and_is_published_without_the_rest(
-    backcast: Callable[..., Result], night: Night, submitted: int
+def test_status_shows_what_the_api_said_as_it_said_it(
+    backcast: Callable[..., Result], night: Night, simulator: RunningSimulator, planned: tuple[int, int]
 ) -> None:
+    said = "requests[0] [type=wrong] :smile: [/path]"
+    simulator.faults(refuse_create={"status": 400, "type": "invalid_request_error", "message": said}, times=1)
+    with pytest.raises(RefusedError):
+        submit(night.ledger, night.api, clock, planned[1])
+
+    done = backcast("status")
+
+    assert done.exit_code == 0, done.exception
+    assert said in done.stdout
+
+
+def test_a_number_that_no_run_can_have_is_a_usage_error(backcast: Callable[..., Result]) -> None:
+    for arguments in (["status"], ["resubmit"], ["reconcile", "--finish"], ["cancel"]):
+        assert backcast(*arguments, str(2**63)).exit_code == 2, arguments
+
+
+def test_what_is_in_doubt_is_shown_with_its_candidates_and_sent_again_only_when_told(
+    backcast: Callable[..., Result], night: Night, simulator: RunningSimulator, planned: tuple[int, int]
+) -> None:
+    run_id, batch_id = planned
+    simulator.faults(drop_create="after", times=1)
+    with pytest.raises(InDoubtError):
+        submit(night.ledger, night.api, clock, batch_id)
+    [doubt] = json.loads(backcast("status", "--json").stdout)["in_doubt"]
+    assert (doubt["batch_id"], doubt["candidates"]) == (batch_id, [])
+
+    assert "watched, it may be msgbatch_" in backcast("reconcile").stdout
+
+    [doubt] = json.loads(backcast("status", "--json").stdout)["in_doubt"]
+    [candidate] = doubt["candidates"]
+    assert candidate in backcast("status").stdout
+    assert backcast("resubmit", str(run_id)).exit_code == 2
+    again = backcast("resubmit", str(run_id), "--again")
+    assert again.exit_code == 0, again.output
+    assert f"Batch {batch_id} is given up" in again.stdout
+    assert "may be paid for twice" in again.stdout
+    assert f"`backcast reconcile --finish {run_id}`" in again.stdout
+
+
+def test_a_canceled_run_keeps_what_had_finished_and_is_published_without_the_rest(
+    backcast: Callable[..., Result], night: Night, simulator: RunningSimulator, submitted: int
+) -> None:
+    [batch] = json.loads(backcast("status", "--json").stdout)["batches"]
+    simulator.http.post("/simulator/settings", json={"counts": "moving"}).raise_for_status()
+    # Steps that are short beside the minutes between two of the three requests, so that some are done and some not.
+    while not night.api.retrieve(batch["api_batch_id"]).counts["succeeded"]:
+        advance(simulator, 10)
+
     done = backcast("cancel", str(submitted))
+
     assert done.exit_code == 0, done.output
     assert "is being canceled" in done.stdout
-    night.api._client.post("/simulator/clock", cast_to=object, body={"advance_seconds": 7200})  # type: ignore[type-var]
-
+    assert "What had finished is kept" in done.stdout
+    advance(simulator, 7200)
+    counts = night.api.retrieve(batch["api_batch_id"]).counts
+    assert counts["succeeded"] > 0 < counts["canceled"]
     finished = backcast("reconcile", "--finish", str(submitted))
-
     assert finished.exit_code == 0, finished.output
     assert f"Run {submitted}: published" in finished.stdout
     with night.ledger.connect() as connection:
         rows = connection.execute("SELECT outcome, reason FROM documents").fetchall()
-    assert {row["outcome"] for row in rows} <= {"answered", "unanswered"}
+    assert Counter(row["outcome"] for row in rows) == {
+        "answered": counts["succeeded"],
+        "unanswered": counts["canceled"],
+    }
     assert all("canceled" in row["reason"] for row in rows if row["outcome"] == "unanswered")
     again = backcast("cancel", str(submitted))
     assert (again.exit_code, "its outcomes are frozen" in again.stderr) == (2, True)
@@ -106,13 +178,22 @@ def test_one_batch_is_canceled_by_its_id_and_a_stranger_is_not(
 
 
 def test_reconcile_finishes_a_run_that_was_left_after_its_submission(
-    backcast: Callable[..., Result], night: Night, submitted: int
+    backcast: Callable[..., Result], simulator: RunningSimulator, submitted: int
 ) -> None:
     assert "Nothing was left behind." in backcast("reconcile").stdout
     assert "waits for 1 batches" in backcast("reconcile", "--finish", str(submitted)).stdout
-    night.api._client.post("/simulator/clock", cast_to=object, body={"advance_seconds": 90000})  # type: ignore[type-var]
+    advance(simulator, 90000)
 
     assert "published" in backcast("reconcile", "--finish", str(submitted)).stdout
+
+
+def test_reconcile_of_an_empty_ledger_and_of_a_run_that_is_not_there(backcast: Callable[..., Result]) -> None:
+    nothing = backcast("reconcile")
+    assert (nothing.exit_code, nothing.stdout) == (0, "Nothing was left behind.\n")
+    problem = backcast("reconcile", "--finish", "7", "--json")
+    assert problem.exit_code == 1
+    assert json.loads(problem.stdout)["problems"] == ["Run 7: The ledger has no run 7."]
+    assert "Run 7: The ledger has no run 7." in backcast("reconcile", "--finish", "7").stderr
 
 
 def test_resubmit_says_what_it_cannot_do(backcast: Callable[..., Result], submitted: int) -> None:
