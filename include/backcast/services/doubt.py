@@ -100,7 +100,8 @@ def _doubt_dead_senders(connection: Connection, workspace: Row, clock: Clock) ->
 
 def _list(connection: Connection, api: MessageBatchesApi, workspace: Row, intents: list[Row]) -> _Listing:
     since = min(row["server_time"] for row in intents) - CLOCK_SLACK
-    known = connection.execute(sql("known_older_batch"), {**workspace, "before": since}).fetchone()
+    doubted = min((row["server_time"] for row in intents if row["state"] == "in_doubt"), default=since)
+    known = connection.execute(sql("known_older_batch"), {**workspace, "before": doubted - CLOCK_SLACK}).fetchone()
     listed = list(api.batches_since(min(since, known["server_time"] - CLOCK_SLACK) if known else since))
     ids = {batch.api_batch_id for batch in listed}
     rows = connection.execute(sql("confirmed_ids"), {"api_batch_ids": list(ids)}).fetchall()
@@ -147,7 +148,11 @@ def _judge_sightings(
 ) -> list[Finding]:
     found = []
     for sighting in open_sightings(connection, workspace):
-        if sighting.ended and any(may_be(sighting, intent_of(row)) for row in intents):
+        known = connection.execute(sql("batch_by_api_id"), {"api_batch_id": sighting.api_batch_id}).fetchone()
+        if known:
+            # Seen before its sender wrote down its id.
+            _judge(connection, sighting, "ours", known["batch_id"])
+        elif sighting.ended and any(may_be(sighting, intent_of(row)) for row in intents):
             finding = _judge_sighting(connection, api, clock, sighting)
             reached(FaultPoint.DOUBT_JUDGED)
             found += [finding] if finding else []

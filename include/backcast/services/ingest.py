@@ -75,9 +75,10 @@ def _ingest(connection: Connection, api: MessageBatchesApi, clock: Clock, batch:
         if clock() - batch["submitted_at"] >= RESULTS_KEPT:
             _mark_gone(connection, clock, batch)
         raise
+    # First, since a batch that is counted off is not looked at again.
+    _hold_run_if_canceled_by_another(connection, clock, batch, seen)
     _judge(connection, clock, batch)
     reached(FaultPoint.INGEST_JUDGED)
-    _hold_run_if_canceled_by_another(connection, clock, batch, seen)
 
 
 def _load(connection: Connection, batch_id: int) -> Row:

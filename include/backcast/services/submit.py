@@ -94,7 +94,11 @@ def _current(connection: Connection, batch_id: int) -> Row:
         latest = connection.execute(sql("latest_batch"), {"batch_id": batch_id}).fetchone() or row
         if latest["batch_id"] != batch["batch_id"]:
             return _load(connection, latest["batch_id"])
-        return _load(connection, replace_batch(connection, _load(connection, batch["batch_id"])))
+        over = _load(connection, batch["batch_id"])
+        replacement_id = replace_batch(connection, over)
+        if over["run_canceled_at"] is not None:
+            connection.execute(sql("withdraw_batches"), {"run_id": over["run_id"]})
+        return _load(connection, replacement_id)
 
 
 def _load(connection: Connection, batch_id: int) -> Row:
