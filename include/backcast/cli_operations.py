@@ -76,7 +76,10 @@ def reconcile(*, finish: Sequence[int], as_json: bool, ledger: str) -> None:
 @click.argument("what", metavar="RUN|BATCH")
 @ledger_option
 def cancel(*, what: str, ledger: str) -> None:
-    """Cancel a run by its number, or one batch by its id msgbatch_…. What had finished is kept, and paid for."""
+    """Cancel a run by its number, or one batch by its id msgbatch_…. What had finished is kept, and paid for.
+
+    Exit 1 when something could not be canceled.
+    """
     from backcast.services.cancel import cancel_batch, cancel_run
 
     if what.startswith(_API_BATCH):
@@ -89,6 +92,11 @@ def cancel(*, what: str, ledger: str) -> None:
     for batch in done:
         click.echo(f"Batch {batch.batch_id}{f' ({batch.api_batch_id})' if batch.api_batch_id else ''} {batch.what}.")
     click.echo("What had finished is kept: it is ingested when the batch has ended.")
+    if any(batch.failed for batch in done):
+        click.echo(
+            f"backcast: what could not be canceled goes on and costs. Run `backcast cancel {what}` again.", err=True
+        )
+        sys.exit(_PROBLEMS)
 
 
 @click.command()
@@ -131,7 +139,7 @@ def _print_status(read: Status) -> None:
         (
             "Runs",
             [{**row, "held": row["held_because"] or ("canceled" if row["canceled_at"] else "")} for row in read.runs],
-            "run_id workflow state deadline documents open accepted failed in_flight_usd spent_usd held",
+            "run_id workflow state deadline documents open accepted failed reserved_usd spent_usd held",
         ),
         ("Batches", read.batches, "batch_id run_id round state request_count api_batch_id succeeded errored note"),
         ("In doubt", read.in_doubt, "batch_id run_id request_count intended_at empty_listings candidates"),

@@ -78,7 +78,7 @@ def test_status_shows_a_run_its_batches_and_its_money(backcast: Callable[..., Re
 
     [run], [batch] = read["runs"], read["batches"]
     assert (run["requests"], run["open"], run["documents"]) == (3, 3, 3)
-    assert float(run["in_flight_usd"]) > 0 == float(run["spent_usd"])
+    assert float(run["reserved_usd"]) > 0 == float(run["spent_usd"])
     assert (batch["state"], batch["request_count"]) == ("submitted", 3)
     text = backcast("status").stdout
     assert "nightly_tech_debt" in text
@@ -197,10 +197,26 @@ def test_reconcile_of_an_empty_ledger_and_of_a_run_that_is_not_there(backcast: C
 
 
 def test_resubmit_says_what_it_cannot_do(backcast: Callable[..., Result], submitted: int) -> None:
-    for arguments, hint in (([], "--again"), (["--again"], "nothing of it is in doubt")):
+    for arguments in ([], ["--again"]):
         done = backcast("resubmit", str(submitted), *arguments)
         assert done.exit_code == 2
-        assert hint in done.stderr
+        assert "is not held, and nothing of it is in doubt" in done.stderr
+
+
+def test_a_batch_that_cannot_be_canceled_now_is_named_and_the_command_fails(
+    backcast: Callable[..., Result], simulator: RunningSimulator, submitted: int
+) -> None:
+    simulator.http.post(
+        "/simulator/faults", json={"kind": "error", "endpoint": "cancel", "status": 500, "times": 9}
+    ).raise_for_status()
+
+    done = backcast("cancel", str(submitted))
+
+    assert done.exit_code == 1
+    assert "could not be canceled" in done.stdout
+    assert f"Run `backcast cancel {submitted}` again" in done.stderr
+    simulator.http.post("/simulator/faults", json={}).raise_for_status()
+    assert "is being canceled" in backcast("cancel", str(submitted)).stdout
 
 
 def test_without_a_key_it_says_which_variable_to_set(backcast: Callable[..., Result], submitted: int) -> None:

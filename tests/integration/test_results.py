@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.integration.test_doubt import DAY, SteppedNight
+from tests.stepped_night import DAY, SteppedNight
 
 from backcast.domain.errors import ApiError, HeldError, InputError
 from backcast.services.cancel import cancel_run, resubmit_run

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backcast.domain.errors import InputError
-from backcast.ledger.connection import Connection, Ledger, sql
+from backcast.domain.errors import ApiError, InputError
+from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.runs import load_run, lock_run
 
 if TYPE_CHECKING:
@@ -16,39 +16,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Canceled:
-    """What became of a batch that was to be canceled; what it had finished is delivered and paid for."""
+    """What became of a batch that was to be canceled; what it had finished is delivered and paid for.
+
+    `failed` when it may go on at the API, so that cancelling has to be tried again.
+    """
 
     batch_id: int
     api_batch_id: str | None
     what: str
+    failed: bool = False
 
 
 def cancel_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int) -> list[Canceled]:
     """Cancel a run: nothing more is sent, its batches are canceled, and what they had finished is kept.
 
+    Called again, it tries those batches again that could not be canceled.
+
     Raises:
-        InputError: there is no such run, or it is over.
+        InputError: there is no such run, it is over, or it belongs to another workspace.
     """
     with ledger.connect() as connection:
         with connection.transaction():
             _require_not_over(connection, run_id)
+            for row in _cancelable(connection, run_id):
+                _require_workspace(api, row)
             connection.execute(sql("cancel_run"), {"run_id": run_id, "now": clock()})
             withdrawn = connection.execute(sql("withdraw_batches"), {"run_id": run_id}).fetchall()
-        batches = connection.execute(sql("cancelable_batches"), {"run_id": run_id}).fetchall()
         done = [Canceled(row["batch_id"], None, "withdrawn before it was sent") for row in withdrawn]
-        for row in batches:
-            if row["state"] == "submitted":
-                done.append(_cancel(connection, api, clock, row["batch_id"], row["api_batch_id"]))
-            else:
-                done.append(Canceled(row["batch_id"], None, "in doubt: canceled when it is known which one it is"))
-    return done
+        return done + [_try_to_cancel(connection, api, clock, row) for row in _cancelable(connection, run_id)]
 
 
 def cancel_batch(ledger: Ledger, api: MessageBatchesApi, clock: Clock, api_batch_id: str) -> Canceled:
     """Cancel one batch; its run goes on without what it had not finished.
 
     Raises:
-        InputError: the ledger knows no such batch, or it has ended.
+        InputError: the ledger knows no such batch, it has ended, or it belongs to another workspace.
+        ApiError: it cannot be canceled now.
     """
     with ledger.connect() as connection:
         row = connection.execute(sql("batch_by_api_id"), {"api_batch_id": api_batch_id}).fetchone()
@@ -58,14 +61,51 @@ def cancel_batch(ledger: Ledger, api: MessageBatchesApi, clock: Clock, api_batch
             )
         if row["state"] != "submitted":
             raise InputError(f"Batch {api_batch_id} is {row['state']}: there is nothing left to cancel.")
-        return _cancel(connection, api, clock, row["batch_id"], api_batch_id)
+        _require_workspace(api, row)
+        return _cancel(connection, api, clock, row)
 
 
-def _cancel(connection: Connection, api: MessageBatchesApi, clock: Clock, batch_id: int, api_batch_id: str) -> Canceled:
-    connection.execute(sql("request_cancel"), {"batch_id": batch_id, "now": clock()})
-    seen = api.cancel(api_batch_id)
+def _cancelable(connection: Connection, run_id: int) -> list[Row]:
+    return connection.execute(sql("cancelable_batches"), {"run_id": run_id}).fetchall()
+
+
+def _require_workspace(api: MessageBatchesApi, row: Row) -> None:
+    if (row["base_url"], row["key_fingerprint"]) != (api.base_url, api.key_fingerprint):
+        raise InputError(
+            f"Batch {row['batch_id']} was sent to {row['base_url']} with the key {row['key_fingerprint']} (a "
+            f"fingerprint), and ours is {api.key_fingerprint} at {api.base_url}: nothing was canceled. Set "
+            "ANTHROPIC_BASE_URL and ANTHROPIC_API_KEY to those it was sent with."
+        )
+
+
+def _try_to_cancel(connection: Connection, api: MessageBatchesApi, clock: Clock, row: Row) -> Canceled:
+    if row["state"] != "submitted":
+        return Canceled(row["batch_id"], None, "is in doubt: it is not sent again, and what it may answer is kept")
+    try:
+        return _cancel(connection, api, clock, row)
+    except ApiError as error:
+        return Canceled(row["batch_id"], row["api_batch_id"], f"could not be canceled: {error}", failed=True)
+
+
+def _cancel(connection: Connection, api: MessageBatchesApi, clock: Clock, row: Row) -> Canceled:
+    key = {"batch_id": row["batch_id"]}
+    connection.execute(sql("request_cancel"), {**key, "now": clock()})
+    try:
+        seen = api.cancel(row["api_batch_id"])
+    except ApiError:
+        if _goes_on(api, row["api_batch_id"]):
+            # Or else somebody's later cancel would pass for ours.
+            connection.execute(sql("forget_cancel_request"), key)
+        raise
     what = "had ended already" if seen.status == "ended" else "is being canceled"
-    return Canceled(batch_id, api_batch_id, what)
+    return Canceled(row["batch_id"], row["api_batch_id"], what)
+
+
+def _goes_on(api: MessageBatchesApi, api_batch_id: str) -> bool:
+    try:
+        return api.retrieve(api_batch_id).cancel_initiated_at is None
+    except ApiError:
+        return False
 
 
 def resubmit_run(ledger: Ledger, run_id: int, *, again: bool) -> list[int]:
@@ -84,9 +124,18 @@ def resubmit_run(ledger: Ledger, run_id: int, *, again: bool) -> list[int]:
         connection.execute(sql("release_run"), {"run_id": run_id})
         given_up = connection.execute(sql("give_up_batches"), {"run_id": run_id}).fetchall() if again else []
         if not given_up and run["held_because"] is None:
-            hint = "nothing of it is in doubt or unreadable" if again else "give --again to pay for it twice"
-            raise InputError(f"Run {run_id} is not held, and {hint}. `backcast status {run_id}` says where it stands.")
+            raise InputError(
+                f"Run {run_id} is not held, and {_hint(connection, run_id)}. `backcast status {run_id}` says where it "
+                "stands."
+            )
     return [row["batch_id"] for row in given_up]
+
+
+def _hint(connection: Connection, run_id: int) -> str:
+    row = connection.execute(sql("count_unsettled_batches"), {"run_id": run_id}).fetchone()
+    if row and row["count"]:
+        return f"{row['count']} of its batches have no known end: give --again to send them again, maybe paying twice"
+    return "nothing of it is in doubt or unreadable"
 
 
 def _require_not_over(connection: Connection, run_id: int) -> None:

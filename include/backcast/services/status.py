@@ -48,9 +48,10 @@ def read_status(ledger: Ledger, clock: Clock, run_id: int | None = None) -> Stat
             runs=runs,
             batches=_rows(connection, "status_batches", run_ids=run_ids),
             in_doubt=[
-                {**row, "candidates": _candidates(connection, row)} for row in _rows(connection, "status_doubts")
+                {**row, "candidates": _candidates(connection, row)}
+                for row in _rows(connection, "status_doubts", run_id=run_id)
             ],
-            paid_twice=_rows(connection, "status_second"),
+            paid_twice=_rows(connection, "status_second", run_id=run_id),
             alerts=_rows(connection, "status_alerts", run_ids=run_ids, since=since),
         )
 

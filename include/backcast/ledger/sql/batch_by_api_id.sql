@@ -1,2 +1,3 @@
 -- The batch that the API knows by this id.
-SELECT batch_id, run_id, api_batch_id, state FROM batches WHERE api_batch_id = %(api_batch_id)s;
+SELECT batch_id, run_id, api_batch_id, state, base_url, key_fingerprint FROM batches
+WHERE api_batch_id = %(api_batch_id)s;

@@ -1,0 +1,92 @@
+"""Cancelling is an explicit act: it reaches all of a run, says what it could not do, and is never mistaken for ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.stepped_night import DAY, SteppedNight
+
+from backcast.domain.errors import ApiError, InputError
+from backcast.services.cancel import cancel_batch, cancel_run
+from backcast.services.ingest import ingest
+from backcast.services.rounds import insert_batch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from backcast.ledger.connection import Ledger
+
+
+@pytest.fixture
+def night(ledger: Ledger, tmp_path: Path) -> SteppedNight:
+    return SteppedNight(ledger, tmp_path, 4)
+
+
+@pytest.fixture
+def two_batches(night: SteppedNight) -> list[int]:
+    """Two batches of one run that were sent and have not ended."""
+    first = night.planned()
+    run_id = night.row("batches", batch_id=first)["run_id"]
+    with night.ledger.transaction() as connection:
+        place = {"run_id": run_id, "round": 1, "position": 1, "replaces": None, "request_count": 1}
+        second, nonce = insert_batch(connection, place)
+        connection.execute("UPDATE batches SET request_count = 3 WHERE batch_id = %s", [first])
+        connection.execute(
+            "UPDATE requests SET batch_id = %s, position = 0, wire_id = replace(wire_id, %s, %s) WHERE position = 3",
+            [second, night.row("batches", batch_id=first)["nonce"], nonce],
+        )
+    return [night.submit(first), night.submit(second)]
+
+
+def test_a_batch_that_cannot_be_canceled_now_does_not_keep_the_others_from_it(
+    night: SteppedNight, two_batches: list[int]
+) -> None:
+    run_id = night.row("batches", batch_id=two_batches[0])["run_id"]
+    night.faults({"kind": "error", "endpoint": "cancel", "status": 500, "times": 1})
+
+    first, second = cancel_run(night.ledger, night.api, night.now, run_id)
+
+    assert (first.failed, second.failed) == (True, False)
+    assert "could not be canceled" in first.what
+    assert night.row("batches", batch_id=first.batch_id)["cancel_requested_at"] is None
+    assert [batch.what for batch in cancel_run(night.ledger, night.api, night.now, run_id)] == ["is being canceled"] * 2
+
+
+def test_what_somebody_else_cancels_after_our_cancel_failed_holds_the_run(night: SteppedNight) -> None:
+    batch_id = night.submit(night.planned())
+    night.faults({"kind": "error", "endpoint": "cancel", "status": 500, "times": 1})
+    row = night.row("batches", batch_id=batch_id)
+    with pytest.raises(ApiError):
+        cancel_batch(night.ledger, night.api, night.now, row["api_batch_id"])
+    night.api.cancel(row["api_batch_id"])
+    night.simulator.advance(DAY)
+
+    ingest(night.ledger, night.api, night.now, batch_id)
+
+    assert "canceled by somebody else" in night.row("runs", run_id=row["run_id"])["held_because"]
+
+
+def test_a_cancel_whose_answer_was_lost_is_still_ours(night: SteppedNight) -> None:
+    batch_id = night.submit(night.planned())
+    row = night.row("batches", batch_id=batch_id)
+    night.faults({"kind": "drop", "endpoint": "cancel", "when": "after", "times": 1})
+    with pytest.raises(ApiError):
+        cancel_batch(night.ledger, night.api, night.now, row["api_batch_id"])
+    night.simulator.advance(DAY)
+
+    assert ingest(night.ledger, night.api, night.now, batch_id).canceled
+
+    assert night.row("runs", run_id=row["run_id"])["held_because"] is None
+
+
+def test_a_batch_of_another_workspace_is_not_canceled_and_its_run_goes_on(night: SteppedNight) -> None:
+    batch_id = night.submit(night.planned())
+    row = night.row("batches", batch_id=batch_id)
+    other = night.api_with("l")
+    with pytest.raises(InputError, match="was sent to http://simulated with the key"):
+        cancel_run(night.ledger, other, night.now, row["run_id"])
+    with pytest.raises(InputError, match="nothing was canceled"):
+        cancel_batch(night.ledger, other, night.now, row["api_batch_id"])
+    assert night.row("runs", run_id=row["run_id"])["canceled_at"] is None
+    assert not [path for path in night.calls("POST") if path.endswith("/cancel")]

@@ -1,0 +1,97 @@
+"""A night on a simulator in this process, whose clock is stepped by the test and is everybody's."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import anthropic
+import httpx2
+import pytest
+from tests.simulated import START
+from tests.support import WORKFLOW, commit, git
+
+from backcast.anthropic_api.batches import MessageBatchesApi
+from backcast.domain.errors import InDoubtError
+from backcast.services.collect import collect
+from backcast.services.doubt import resolve_doubts
+from backcast.services.open_run import open_run
+from backcast.services.rounds import plan_round
+from backcast.services.submit import submit
+from backcast.settings import run_settings
+from backcast_simulator.answers import answerer_named
+from backcast_simulator.clock import SteppedClock
+from backcast_simulator.faults import parse_faults
+from backcast_simulator.settings import Settings
+from backcast_simulator.simulator import Simulator
+from backcast_simulator.transport import SimulatorTransport
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from pathlib import Path
+
+    from backcast.ledger.connection import Ledger
+    from backcast_simulator.fault_layer import Pause
+
+DAY = 86_400.0
+
+
+class SteppedNight:
+    """A simulator in this process whose clock is everybody's, and the services on it."""
+
+    def __init__(self, ledger: Ledger, folder: Path, documents: int = 3) -> None:
+        self.ledger, self.folder = ledger, folder
+        self.simulator = Simulator(
+            SteppedClock(START), answerer_named("analyst"), Settings(workspaces={"k": "w", "l": "w"})
+        )
+        self.api = self.api_with("k")
+        self.repository = folder / "repository"
+        self.repository.mkdir()
+        for number in range(documents):
+            (self.repository / f"module{number}.py").write_text(f"VALUE = {number}\n")
+        git(self.repository, "init", "-q")
+        commit(self.repository, "first")
+
+    def api_with(self, key: str, base_url: str = "http://simulated", pause: Pause = asyncio.sleep) -> MessageBatchesApi:
+        async def connect() -> anthropic.AsyncAnthropic:
+            http = httpx2.AsyncClient(transport=SimulatorTransport(self.simulator, pause))
+            return anthropic.AsyncAnthropic(api_key=key, base_url=base_url, http_client=http, max_retries=0)
+
+        http = httpx2.Client(transport=SimulatorTransport(self.simulator))
+        client = anthropic.Anthropic(api_key=key, base_url=base_url, http_client=http, max_retries=0)
+        return MessageBatchesApi(client, connect)
+
+    def now(self) -> dt.datetime:
+        return self.simulator.clock.now()
+
+    def planned(self, key: str = "dag/1", api: MessageBatchesApi | None = None) -> int:
+        settings = run_settings(WORKFLOW, {"repository": str(self.repository)})
+        run_id = open_run(self.ledger, api or self.api, self.now, settings, external_key=key)
+        collect(self.ledger, run_id, cache=self.folder)
+        return plan_round(self.ledger, run_id, 1)[0]
+
+    def submit(self, batch_id: int, api: MessageBatchesApi | None = None) -> int:
+        return submit(self.ledger, api or self.api, self.now, batch_id)
+
+    def lose(self, batch_id: int, api: MessageBatchesApi | None = None, **fault: Any) -> None:
+        self.faults({"kind": "drop", "when": "after"} | fault)
+        with pytest.raises(InDoubtError):
+            self.submit(batch_id, api)
+
+    def faults(self, *faults: dict[str, Any]) -> None:
+        self.simulator.set_faults(parse_faults(list(faults)))
+
+    def look(self, api: MessageBatchesApi | None = None) -> list[str]:
+        return [found.what for found in resolve_doubts(self.ledger, api or self.api, self.now)]
+
+    def row(self, table: str, **where: Any) -> dict[str, Any]:
+        [(column, value)] = where.items()
+        with self.ledger.connect() as connection:
+            query = f"SELECT * FROM {table} WHERE {column} = %s"
+            return connection.execute(query, [value]).fetchone() or {}  # type: ignore[arg-type]
+
+    def paid(self) -> list[str]:
+        return sorted(charge["document_sha256"] for charge in self.simulator.bill()["requests"])
+
+    def calls(self, method: str) -> list[str]:
+        return [call["path"] for call in self.simulator.calls if call["method"] == method]
