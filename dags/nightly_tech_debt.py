@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import dag
 
 from backcast.orchestration.form import batch_params, default_args, documentation
-from backcast.orchestration.tasks import a_round, collect, open_run, publish, resubmit_failures
+from backcast.orchestration.tasks import a_round, collect, inherited, open_run, publish, resubmit_failures
 
 WORKFLOW = "nightly_tech_debt"
 
@@ -23,8 +23,9 @@ WORKFLOW = "nightly_tech_debt"
 def nightly_tech_debt() -> None:
     run = open_run(WORKFLOW)
     collected = collect(run)
-    resubmitted = resubmit_failures(run, 2)
-    run >> collected >> a_round(run, 1) >> resubmitted >> a_round(run, 2) >> publish(WORKFLOW, run)
+    published = publish(WORKFLOW, run)
+    run >> collected >> a_round(run, 1) >> resubmit_failures(run, 2) >> a_round(run, 2) >> published
+    collected >> inherited(run) >> published
 
 
 nightly_tech_debt()

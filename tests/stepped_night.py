@@ -64,11 +64,14 @@ class SteppedNight:
     def now(self) -> dt.datetime:
         return self.simulator.clock.now()
 
-    def planned(self, key: str = "dag/1", api: MessageBatchesApi | None = None) -> int:
-        settings = run_settings(WORKFLOW, {"repository": str(self.repository)})
+    def collected(self, key: str = "dag/1", api: MessageBatchesApi | None = None, **params: Any) -> int:
+        settings = run_settings(WORKFLOW, {"repository": str(self.repository), **params})
         run_id = open_run(self.ledger, api or self.api, self.now, settings, external_key=key)
-        collect(self.ledger, run_id, cache=self.folder)
-        return plan_round(self.ledger, run_id, 1)[0]
+        collect(self.ledger, self.now, run_id, cache=self.folder)
+        return run_id
+
+    def planned(self, key: str = "dag/1", api: MessageBatchesApi | None = None) -> int:
+        return plan_round(self.ledger, self.collected(key, api), 1)[0]
 
     def submit(self, batch_id: int, api: MessageBatchesApi | None = None) -> int:
         return submit(self.ledger, api or self.api, self.now, batch_id)

@@ -74,7 +74,7 @@ class Night:
 
     def whole(self, key: str, **params: Any) -> tuple[int, dict[str, Any]]:
         run_id = self.open(key, **params)
-        collect(self.ledger, run_id, cache=self.folder / "cache")
+        collect(self.ledger, clock, run_id, cache=self.folder / "cache")
         self.round(run_id, 1)
         resubmit_failures(self.ledger, run_id, 2)
         self.round(run_id, 2)

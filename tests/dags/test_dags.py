@@ -99,14 +99,16 @@ def test_the_night_goes_through_its_stages_in_order(parsed: dict[str, Any]) -> N
     order += ["resubmit_failures"]
     order += [f"round_2.{name}" for name in ("plan_batches", "batch.submit", "batch.wait", "batch.ingest")]
     order += ["publish"]
-    assert sorted(tasks) == sorted(order)
-    for before, after in itertools.pairwise(order):
+    steps = ("wait_for_other_runs", "plan_batches", "batch.submit", "batch.wait", "batch.ingest")
+    beside = [f"inherited.{step}" for step in steps]
+    assert sorted(tasks) == sorted(order + beside)
+    for before, after in [*itertools.pairwise(order), *itertools.pairwise(["collect", *beside, "publish"])]:
         assert after in tasks[before]["downstream"], (before, after)
 
 
 def test_a_round_with_nothing_to_send_does_not_stop_what_follows(parsed: dict[str, Any]) -> None:
     tasks = parsed["dags"]["nightly_tech_debt"]["tasks"]
-    for name in ("resubmit_failures", "round_2.plan_batches", "publish"):
+    for name in ("resubmit_failures", "round_2.plan_batches", "inherited.plan_batches", "publish"):
         assert tasks[name]["trigger_rule"] == "none_failed"
 
 

@@ -73,7 +73,8 @@ VALUES ('w', 'key', '/r', 'HEAD', 'm', 'hash', 100, '{}', false, false, true, 'h
 INSERT INTO contents VALUES ('c', 'text');
 INSERT INTO documents (run_id, path, language, size, content_hash, answer_key)
 VALUES (1, 'a.py', 'python', 4, 'c', 'k');
-INSERT INTO requests (run_id, document_id, answer_key, round, max_tokens) VALUES (1, 1, 'k', 1, 100);
+INSERT INTO requests (run_id, document_id, answer_key, round, max_tokens, simulated, claims)
+VALUES (1, 1, 'k', 1, 100, true, true);
 INSERT INTO batches (run_id, round, position, nonce, request_count) VALUES (1, 1, 0, 'n', 1);
 """
 RESULT = """
@@ -99,15 +100,27 @@ UPDATE batches SET state = 'intended', base_url = 'x', key_fingerprint = 'f', se
         ("INSERT INTO batches (run_id, round, position, nonce, request_count) VALUES (1, 1, 0, 'm', 1)", "one_live"),
         ("INSERT INTO batches (run_id, round, position, nonce, request_count) VALUES (1, 1, 1, 'n', 1)", "nonce"),
         (
-            "INSERT INTO requests (run_id, document_id, answer_key, round, max_tokens) VALUES (1, 1, 'k', 1, 9)",
+            (
+                "INSERT INTO requests (run_id, document_id, answer_key, round, max_tokens, simulated, claims) "
+                "VALUES (1, 1, 'k', 1, 9, true, false)"
+            ),
             "one_root_a_document",
         ),
-        ("UPDATE requests SET state = 'accepted'", "without a stored result"),
+        (
+            (
+                "INSERT INTO requests (run_id, document_id, answer_key, round, max_tokens, simulated, claims, "
+                "parent_id, attempt, remedy) VALUES (1, 1, 'k', 2, 9, true, true, 1, 2, 'same_again')"
+            ),
+            "one_claim_a_content",
+        ),
+        (f"UPDATE requests SET batch_id = 1, position = 0, wire_id = 'w-1', claims = false; {INTENDED}", "another run"),
+        (f"{RESULT} UPDATE requests SET state = 'accepted'", "answered_claims_nothing"),
+        ("UPDATE requests SET state = 'accepted', claims = false", "without a stored result"),
         ("UPDATE requests SET state = 'failed', cause = 'passing'", "without a stored result"),
         (
             (
-                "INSERT INTO requests (run_id, document_id, answer_key, parent_id, attempt, round, remedy, max_tokens) "
-                "VALUES (1, 1, 'k', 1, 2, 2, 'same_again', 100)"
+                "INSERT INTO requests (run_id, document_id, answer_key, parent_id, attempt, round, remedy, max_tokens, "
+                "simulated, claims) VALUES (1, 1, 'k', 1, 2, 2, 'same_again', 100, true, false)"
             ),
             "requests_parent_id_parent_state_fkey",
         ),
@@ -146,6 +159,6 @@ def test_a_child_may_follow_a_stored_failure(ledger: Ledger) -> None:
         connection.execute(RUN + RESULT)
         connection.execute("UPDATE requests SET state = 'failed', cause = 'passing'")
         connection.execute(
-            "INSERT INTO requests (run_id, document_id, answer_key, parent_id, attempt, round, remedy, max_tokens) "
-            "VALUES (1, 1, 'k', 1, 2, 2, 'same_again', 100)"
+            "INSERT INTO requests (run_id, document_id, answer_key, parent_id, attempt, round, remedy, max_tokens, "
+            "simulated, claims) VALUES (1, 1, 'k', 1, 2, 2, 'same_again', 100, true, false)"
         )

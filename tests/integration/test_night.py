@@ -112,8 +112,8 @@ def test_what_errored_expired_or_was_cut_off_is_sent_again_and_only_that(
 def test_every_step_called_twice_does_its_work_once(night: Night, repository: Path, simulator: Any) -> None:
     run_id = night.open("dag/1", repository=str(repository))
     assert night.open("dag/1", repository="/elsewhere") == run_id
-    first = collect(night.ledger, run_id, cache=night.folder)
-    assert collect(night.ledger, run_id, cache=night.folder) == first
+    first = collect(night.ledger, clock, run_id, cache=night.folder)
+    assert collect(night.ledger, clock, run_id, cache=night.folder) == first
     [batch_id] = plan_round(night.ledger, run_id, 1)
     assert plan_round(night.ledger, run_id, 1) == [batch_id]
     submit(night.ledger, night.api, clock, batch_id)
@@ -129,7 +129,7 @@ def test_every_step_called_twice_does_its_work_once(night: Night, repository: Pa
 
 def test_a_dry_run_sends_nothing(night: Night, repository: Path, simulator: Any) -> None:
     run_id = night.open("dag/1", repository=str(repository), dry_run=True)
-    collection = collect(night.ledger, run_id, cache=night.folder)
+    collection = collect(night.ledger, clock, run_id, cache=night.folder)
 
     assert collection.to_send == 2
     assert collection.estimated_usd > 0

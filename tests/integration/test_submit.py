@@ -43,7 +43,7 @@ def planned(night: Night, tmp_path: Path) -> int:
     git(folder, "init", "-q")
     commit(folder, "first")
     run_id = night.open("dag/1", repository=str(folder))
-    collect(night.ledger, run_id, cache=tmp_path)
+    collect(night.ledger, clock, run_id, cache=tmp_path)
     [batch_id] = plan_round(night.ledger, run_id, 1)
     return batch_id
 

@@ -20,14 +20,15 @@ from backcast.anthropic_api.batches import MessageBatchesApi
 from backcast.domain.errors import ApiError, BackcastError, HeldError, InDoubtError, LedgerError
 from backcast.ledger.connection import Ledger
 from backcast.services.cancel import cancel_run, resubmit_run
+from backcast.services.claims import await_claims
 from backcast.services.collect import collect
 from backcast.services.fault_points import FaultPoint, listen
 from backcast.services.ingest import ingest
 from backcast.services.open_run import open_run
 from backcast.services.publish import publish
-from backcast.services.reconcile import Folders, reconcile
+from backcast.services.reconcile import Folders, mark_left, reconcile
 from backcast.services.resubmit import resubmit_failures
-from backcast.services.rounds import plan_round
+from backcast.services.rounds import INHERITED_ROUND, plan_round
 from backcast.services.submit import submit
 from backcast.services.waiting import awaited_batch
 from backcast.settings import run_settings
@@ -140,13 +141,17 @@ class Task:
 
 @dataclass
 class Run:
-    """A run and the tasks that are left of it. Nobody works on an abandoned one but the reconciliation."""
+    """A run and the tasks that are left of it.
+
+    Nobody works on an abandoned one but the reconciliation, and nobody at all on one that somebody ended by hand.
+    """
 
     key: str
     repository: Path
     run_id: int | None = None
     tasks: list[Task] = field(default_factory=list)
     abandoned: bool = False
+    left: bool = False
     failures: int = 0
 
 
@@ -165,6 +170,7 @@ class World:
         self.admin = psycopg.connect(ledger.dsn, autocommit=True, options="-c search_path=backcast")
         self.deaths = self.random.choice([0, 2, 6])
         self.outages = self.random.choice([0, 0, 2])
+        self.interventions = self.random.choice([0, 0, 1, 3])
         self.story: list[str] = []
         self.reconciled_at = START
         self.runs = [
@@ -214,7 +220,7 @@ class World:
         self.check_bill()
 
     def _over(self) -> bool:
-        return all(run.run_id is not None and self._state(run) == "published" for run in self.runs)
+        return all(run.left or (run.run_id is not None and self._state(run) == "published") for run in self.runs)
 
     def _state(self, run: Run) -> str:
         return self._one("SELECT state FROM runs WHERE run_id = %s", run.run_id)
@@ -224,12 +230,15 @@ class World:
         return row[0] if row else None
 
     def _happen(self) -> None:
+        if self.interventions and self.random.random() < 0.05:
+            self.interventions -= 1
+            self._intervene()
         if self.random.random() < 0.25:
             self._misfortune()
-        waiting = [run for run in self.runs if run.tasks and not run.abandoned]
+        waiting = [run for run in self.runs if run.tasks and not run.abandoned and not run.left]
         if not waiting or self.now() - self.reconciled_at > dt.timedelta(hours=2) or self.random.random() < 0.25:
             self.reconciled_at = self.now()
-            abandoned = [run.run_id for run in self.runs if run.abandoned and run.run_id is not None]
+            abandoned = [run.run_id for run in self.runs if run.abandoned and not run.left and run.run_id is not None]
             self._try("reconcile", lambda: bool(self._reconcile(abandoned)))
             return
         run = self.random.choice(waiting)
@@ -240,6 +249,7 @@ class World:
             run.abandoned = True
 
     def _reconcile(self, abandoned: list[int]) -> bool:
+        mark_left(self.ledger, self.now, [run.run_id for run in self.runs if run.left and run.run_id is not None])
         done = reconcile(self.ledger, self.api, self.now, self.folders, abandoned)
         self.story += done.lines() + done.problems
         if any("is held" in problem for problem in done.problems):
@@ -253,11 +263,20 @@ class World:
         elif kind < 0.9:
             fault = {**self.random.choice(OTHER_FAULTS), "times": self.random.choice([1, 1, 3])}
         else:
-            size = self._one("SELECT request_count FROM batches ORDER BY random() LIMIT 1") or 1
-            self.simulator.add_strangers(size, self.random.choice([1, 2]))
+            sizes = self.admin.execute("SELECT request_count FROM batches ORDER BY batch_id").fetchall() or [(1,)]
+            self.simulator.add_strangers(self.random.choice(sizes)[0], self.random.choice([1, 2]))
             return
         self.story.append(f"fault {fault}")
         self.simulator.set_faults(parse_faults([fault]))
+
+    def _intervene(self) -> None:
+        """Be the person who ends a run by hand, clears it again, or cancels it."""
+        run = self.random.choice(self.runs)
+        if self.random.random() < 0.7 or run.run_id is None:
+            run.left = not run.left
+            self.story.append(f"{run.key} {'marked failed by hand' if run.left else 'cleared'}")
+        elif not FlakyLedger.away and self._state(run) != "published":
+            self._try("cancel", lambda: bool(cancel_run(self.ledger, self.api, self.now, run.run_id or 0)))
 
     def _strike(self, point: FaultPoint) -> None:
         if self.deaths and self.random.random() < 0.1:
@@ -319,12 +338,14 @@ class World:
             Task("plan 1", lambda: self._plan(run, 1)),
             Task("resubmit", lambda: bool(resubmit_failures(self.ledger, run.run_id or 0, 2))),
             Task("plan 2", lambda: self._plan(run, 2)),
+            Task("claims", lambda: not await_claims(self.ledger, self.now, run.run_id or 0)),
+            Task("plan 3", lambda: self._plan(run, INHERITED_ROUND)),
             Task("publish", lambda: self._publish(run.run_id or 0)),
         ]
         return True
 
     def _collect(self, run_id: int) -> bool:
-        collect(self.ledger, run_id, cache=self.folders.cache)
+        collect(self.ledger, self.now, run_id, cache=self.folders.cache)
         return True
 
     def _plan(self, run: Run, number: int) -> bool:
@@ -389,6 +410,10 @@ class World:
             assert api_batch_id == charge["batch_id"], f"{charge['custom_id']} was paid for twice, and nobody knows it"
             assert result_type in ("succeeded", "missing"), result_type
             assert result_type == "missing" or abs(float(cost) - charge["cost_usd"]) < 1e-9
+        assert not self._one(
+            "SELECT count(*) FROM (SELECT FROM results WHERE verdict = 'accepted' GROUP BY answer_key "
+            "HAVING count(*) > 1) AS twice"
+        ), "two runs paid for one answer"
         repeated = self._repeated()
         assert len(second) <= repeated, "more was paid twice than a proxy repeated"
 

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 
 from backcast.orchestration import abandoned
-from backcast.orchestration.abandoned import ended_by_hand
+from backcast.orchestration.abandoned import Worked, ended_by_hand
 
 DONE = {"open_run": "success", "collect": "success", "round_1.plan_batches": "success"}
 AFTER = ("resubmit_failures", "round_2.plan_batches", "publish")
@@ -98,24 +98,24 @@ class Instance:
         return {run_ids[0]: self.tasks}
 
 
-def is_abandoned(
+def worked(
     monkeypatch: pytest.MonkeyPatch,
     state: DagRunState | int,
     *,
     paused: bool = False,
     tasks: dict[str, str | None] | None = None,
-) -> bool:
+) -> Worked:
     instance = Instance(state, paused=paused, tasks=tasks or {})
     monkeypatch.setattr(abandoned, "get_current_context", lambda: {"ti": instance})
-    return abandoned._is_abandoned(*abandoned._split("nightly/manual__2026-11-25T03:00:00/1"))
+    return abandoned._worked(*abandoned._split("nightly/manual__2026-11-25T03:00:00/1"))
 
 
 @pytest.mark.parametrize("state", [DagRunState.RUNNING, DagRunState.QUEUED])
 def test_an_unfinished_run_is_abandoned_only_while_its_dag_is_paused(
     monkeypatch: pytest.MonkeyPatch, state: DagRunState
 ) -> None:
-    assert not is_abandoned(monkeypatch, state)
-    assert is_abandoned(monkeypatch, state, paused=True)
+    assert worked(monkeypatch, state) is Worked.ON
+    assert worked(monkeypatch, state, paused=True) is Worked.ABANDONED
 
 
 @pytest.mark.parametrize("paused", [False, True])
@@ -123,18 +123,19 @@ def test_a_run_that_is_over_is_abandoned_only_when_it_failed_by_itself(
     monkeypatch: pytest.MonkeyPatch, paused: bool
 ) -> None:
     failed = DagRunState.FAILED
-    assert is_abandoned(monkeypatch, failed, paused=paused, tasks=BY_ITSELF["a wait"])
-    assert not is_abandoned(monkeypatch, failed, paused=paused, tasks=BY_HAND["while it waited"])
-    assert not is_abandoned(monkeypatch, DagRunState.SUCCESS, paused=paused, tasks=BY_ITSELF["a wait"])
+    succeeded = DagRunState.SUCCESS
+    assert worked(monkeypatch, failed, paused=paused, tasks=BY_ITSELF["a wait"]) is Worked.ABANDONED
+    assert worked(monkeypatch, failed, paused=paused, tasks=BY_HAND["while it waited"]) is Worked.LEFT
+    assert worked(monkeypatch, succeeded, paused=paused, tasks=BY_ITSELF["a wait"]) is Worked.LEFT
 
 
 def test_a_run_that_airflow_does_not_know_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not is_abandoned(monkeypatch, 404)
-    assert not abandoned._is_abandoned(*abandoned._split("from-the-command-line"))
+    assert worked(monkeypatch, 404) is Worked.UNKNOWN
+    assert abandoned._worked(*abandoned._split("from-the-command-line")) is Worked.UNKNOWN
 
 
 def test_an_airflow_that_does_not_answer_is_not_taken_for_one_that_knows_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(AirflowRuntimeError):
-        is_abandoned(monkeypatch, 500)
+        worked(monkeypatch, 500)

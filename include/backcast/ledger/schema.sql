@@ -57,6 +57,7 @@ CREATE TABLE runs (
     report_path text,
     canceled_at timestamptz,
     held_because text,
+    left_at timestamptz,
     CHECK (deadline > opened_at),
     CHECK (state = 'open' OR (commit_id IS NOT NULL AND committed_at IS NOT NULL AND collected IS NOT NULL)),
     CHECK (state <> 'published' OR (published_at IS NOT NULL AND report_path IS NOT NULL)),
@@ -162,6 +163,8 @@ CREATE TABLE requests (
     state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'accepted', 'failed')),
     cause text,
     detail text,
+    simulated boolean NOT NULL,
+    claims boolean NOT NULL,
     UNIQUE (request_id, state),
     UNIQUE (batch_id, position),
     -- A child exists only when its parent has failed, which it does only by a stored result; and it stays failed.
@@ -170,13 +173,28 @@ CREATE TABLE requests (
     CHECK ((parent_id IS NULL) = (remedy IS NULL)),
     CHECK ((batch_id IS NULL) = (wire_id IS NULL)),
     CHECK ((batch_id IS NULL) = (position IS NULL)),
-    CHECK ((state = 'failed') = (cause IS NOT NULL))
+    CHECK ((state = 'failed') = (cause IS NOT NULL)),
+    CONSTRAINT answered_claims_nothing CHECK (NOT claims OR state <> 'accepted')
 );
 CREATE UNIQUE INDEX one_root_a_document ON requests (run_id, answer_key) WHERE parent_id IS NULL;
 CREATE UNIQUE INDEX one_child_a_request ON requests (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX requests_by_run ON requests (run_id, round, state);
+-- A content is asked for by one run at a time, from when its request is made until it is answered or given up.
+CREATE UNIQUE INDEX one_claim_a_content ON requests (answer_key, simulated) WHERE claims;
 CREATE TRIGGER requests_transition BEFORE UPDATE ON requests FOR EACH ROW
     EXECUTE FUNCTION refuse_illegal_transition('open>accepted', 'open>failed');
+
+CREATE FUNCTION require_claims_of_intent() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM backcast.requests WHERE batch_id = NEW.batch_id AND NOT claims) THEN
+        RAISE EXCEPTION 'batch % holds requests that another run may have claimed', NEW.batch_id
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER batches_claim BEFORE UPDATE ON batches FOR EACH ROW
+    WHEN (NEW.state = 'intended' AND OLD.state <> 'intended') EXECUTE FUNCTION require_claims_of_intent();
 
 CREATE TABLE results (
     result_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

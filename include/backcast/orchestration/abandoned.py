@@ -1,8 +1,10 @@
-"""Which runs nobody works on any more: their DAG is paused, or their tasks failed for good."""
+"""Which runs nobody works on any more: their DAG is paused, their tasks failed for good, or somebody ended them."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import DagRunState, get_current_context
@@ -11,24 +13,46 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from backcast.ledger.connection import Ledger, sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 _NOT_FOUND: Final = 404
 _OVER: Final = (DagRunState.FAILED, DagRunState.SUCCESS)
 _MAPPED: Final = re.compile(r"\.batch\.\w+_\d+$")
 
 
-def abandoned_runs(ledger: Ledger) -> Iterator[int]:
-    """Yield the ledger's runs that are neither published nor worked on by Airflow, which is asked about each in turn.
+class Worked(Enum):
+    """Who works on a run: Airflow; nobody, though it should go on; nobody, since somebody ended it; or unknown."""
 
-    A run that somebody marked failed or successful is not among them: that is their decision. Its batches are left
-    alone, and what they answer is still ingested.
+    ON = auto()
+    ABANDONED = auto()
+    LEFT = auto()
+    UNKNOWN = auto()
+
+
+@dataclass(slots=True)
+class Survey:
+    """The ledger's unfinished runs that nobody works on, by id.
+
+    `abandoned` ones are to be finished. `left` ones were marked failed or successful by hand: that is a decision, so
+    their batches are left alone, what they answer is ingested, and nothing more is sent for them.
     """
+
+    abandoned: list[int] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
+
+
+def survey(ledger: Ledger) -> Survey:
+    """Ask Airflow about each run of the ledger that is not over."""
+    found = Survey()
     with ledger.connect() as connection:
         rows = connection.execute(sql("unfinished_runs")).fetchall()
     for row in rows:
-        if _is_abandoned(*_split(row["external_key"])):
-            yield row["run_id"]
+        worked = _worked(*_split(row["external_key"]))
+        if worked is Worked.ABANDONED:
+            found.abandoned.append(row["run_id"])
+        if worked is Worked.LEFT:
+            found.left.append(row["run_id"])
+    return found
 
 
 def _split(external_key: str) -> tuple[str, str]:
@@ -36,9 +60,9 @@ def _split(external_key: str) -> tuple[str, str]:
     return dag_id, dag_run_id
 
 
-def _is_abandoned(dag_id: str, dag_run_id: str) -> bool:
+def _worked(dag_id: str, dag_run_id: str) -> Worked:
     if not dag_run_id:
-        return False
+        return Worked.UNKNOWN
     instance: Any = get_current_context()["ti"]
     try:
         state = DagRunState(instance.get_dagrun_state(dag_id=dag_id, run_id=dag_run_id))
@@ -46,12 +70,13 @@ def _is_abandoned(dag_id: str, dag_run_id: str) -> bool:
     except AirflowRuntimeError as error:
         if (error.error.detail or {}).get("status_code") == _NOT_FOUND:
             # The run or its DAG was deleted, or belongs to another Airflow: nobody can be asked about it.
-            return False
+            return Worked.UNKNOWN
         raise
     if state not in _OVER:
-        return bool(paused)
+        return Worked.ABANDONED if paused else Worked.ON
     states = instance.get_task_states(dag_id=dag_id, run_ids=[dag_run_id]).get(dag_run_id, {})
-    return state == DagRunState.FAILED and not ended_by_hand(states)
+    by_itself = state == DagRunState.FAILED and not ended_by_hand(states)
+    return Worked.ABANDONED if by_itself else Worked.LEFT
 
 
 def ended_by_hand(states: Mapping[str, str | None]) -> bool:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _LOOKS_APART_SECONDS: Final = 60
+# A look takes a worker for some seconds, and what is waited for may take a day.
+_LOOKS_AT_CLAIMS: Final = 5
 # A batch ends within 24 hours or expires; the rest is for clocks that differ and an API that is away.
 LONGEST_WAIT: Final = timedelta(hours=26)
 
@@ -114,3 +116,35 @@ class BatchEndedSensor(BaseSensorOperator):
         raise AirflowFailException(
             f"Batch {(event or {}).get('api_batch_id')} {reason}. Nothing is sent again. Clear this task to wait on."
         )
+
+
+class ClaimsSensor(BaseSensorOperator):
+    """Waits until other runs have answered, or given up, the documents that they and this run both want.
+
+    Args:
+        run: the ledger's id of the run.
+    """
+
+    template_fields: Sequence[str] = ("run",)
+
+    def __init__(self, *, run: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run = run
+
+    @explained
+    def execute(
+        self,
+        context: Context,  # noqa: ARG002  Airflow gives it
+        event: Any = None,  # noqa: ARG002  and this too, after a deferral
+    ) -> int:
+        """Return the run when there is nothing to wait for any more; look again now and then until there is."""
+        from backcast.orchestration import clients
+        from backcast.services.claims import await_claims, told
+        from backcast.settings import poll_interval_seconds
+
+        elsewhere = await_claims(clients.ledger(), clients.now, int(self.run))
+        if elsewhere:
+            self.log.info("Waits for %s.", told(elsewhere))
+            pause = timedelta(seconds=_LOOKS_AT_CLAIMS * poll_interval_seconds())
+            self.defer(trigger=TimeDeltaTrigger(pause), method_name="execute")
+        return int(self.run)

@@ -9,7 +9,8 @@ from airflow.sdk import Asset, get_current_context, task, task_group
 
 from backcast.domain.errors import InDoubtError, WaitsError
 from backcast.orchestration.explaining import explained
-from backcast.orchestration.sensor import BatchEndedSensor
+from backcast.orchestration.sensor import BatchEndedSensor, ClaimsSensor
+from backcast.services.rounds import INHERITED_ROUND
 
 _log = logging.getLogger(__name__)
 
@@ -43,14 +44,15 @@ def collect(run: int) -> None:
     from backcast.services.collect import collect as service
     from backcast.settings import cache_folder
 
-    collection = service(clients.ledger(), run, cache=cache_folder())
+    collection = service(clients.ledger(), clients.now, run, cache=cache_folder())
     _log.info(
-        "%s documents at %s: %s to send for about $%.4f, %s reused.",
+        "%s documents at %s: %s to send for about $%.4f, %s reused, %s asked for by other runs.",
         collection.collected,
         collection.commit,
         collection.to_send,
         collection.estimated_usd,
         collection.reused,
+        collection.elsewhere,
     )
     for reason, count in collection.skipped:
         _log.info("Left out, %s: %s.", reason, count)
@@ -98,16 +100,30 @@ def a_round(run: Any, round_number: int) -> Any:
 
     @task_group(group_id=f"round_{round_number}")
     def round_group() -> None:
-        @task_group(group_id="batch")
-        def batch_group(batch_id: int) -> None:
-            # At parse time these are references to values that tasks will return.
-            submitted: Any = submit(batch_id)
-            ended: Any = BatchEndedSensor(task_id="wait", batch_id=submitted).output
-            ingest(ended)
-
-        batch_group.expand(batch_id=plan_batches(run, round_number))
+        _batches(run, round_number)
 
     return round_group()
+
+
+def inherited(run: Any) -> Any:
+    """Wait for what other runs asked for first, and ask for what they gave up."""
+
+    @task_group(group_id="inherited")
+    def inherited_group() -> None:
+        _batches(ClaimsSensor(task_id="wait_for_other_runs", run=run).output, INHERITED_ROUND)
+
+    return inherited_group()
+
+
+def _batches(run: Any, round_number: int) -> None:
+    @task_group(group_id="batch")
+    def batch_group(batch_id: int) -> None:
+        # At parse time these are references to values that tasks will return.
+        submitted: Any = submit(batch_id)
+        ended: Any = BatchEndedSensor(task_id="wait", batch_id=submitted).output
+        ingest(ended)
+
+    batch_group.expand(batch_id=plan_batches(run, round_number))
 
 
 @task(trigger_rule="none_failed")
@@ -129,13 +145,15 @@ def resubmit_failures(run: int, round_number: int) -> None:
 def reconcile() -> None:
     """Catch up on whatever was left behind, and say what was found and done."""
     from backcast.orchestration import clients
-    from backcast.orchestration.abandoned import abandoned_runs
-    from backcast.services.reconcile import Folders
+    from backcast.orchestration.abandoned import survey
+    from backcast.services.reconcile import Folders, mark_left
     from backcast.services.reconcile import reconcile as service
     from backcast.settings import cache_folder, reports_folder
 
     ledger, folders = clients.ledger(), Folders(cache_folder(), reports_folder())
-    done = service(ledger, clients.api(), clients.now, folders, abandoned_runs(ledger))
+    found = survey(ledger)
+    mark_left(ledger, clients.now, found.left)
+    done = service(ledger, clients.api(), clients.now, folders, found.abandoned)
     for line in done.lines():
         _log.info("%s", line)
     for problem in done.problems:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from backcast.domain.errors import ApiError, InputError
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.runs import load_run, lock_run
+from backcast.services.claims import withdraw
 
 if TYPE_CHECKING:
     from backcast.anthropic_api.batches import MessageBatchesApi
@@ -41,8 +42,8 @@ def cancel_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
             for row in _cancelable(connection, run_id):
                 _require_workspace(api, row)
             connection.execute(sql("cancel_run"), {"run_id": run_id, "now": clock()})
-            withdrawn = connection.execute(sql("withdraw_batches"), {"run_id": run_id}).fetchall()
-        done = [Canceled(row["batch_id"], None, "withdrawn before it was sent") for row in withdrawn]
+            withdrawn = withdraw(connection, run_id, "the run was canceled")
+        done = [Canceled(batch_id, None, "withdrawn before it was sent") for batch_id in withdrawn]
         return done + [_try_to_cancel(connection, api, clock, row) for row in _cancelable(connection, run_id)]
 
 

@@ -12,8 +12,10 @@ from backcast.domain.workflow import answer_key
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in, stream
 from backcast.ledger.runs import load_run, lock_run, selection_of
+from backcast.services.claims import claim, take_over
 from backcast.services.estimate import CostModel
 from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.rounds import FIRST_ROUND
 from backcast.settings import load_model
 from backcast.sources.git import GitSource
 
@@ -22,25 +24,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backcast.domain.documents import SourceDocument
+    from backcast.services.open_run import Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What a run collected. `to_send` requests cost about `estimated_usd` as a batch."""
+    """What a run collected. `to_send` requests cost about `estimated_usd` as a batch; others wait for another run."""
 
     commit: str
     collected: int
     skipped: tuple[tuple[str, int], ...]
     reused: int
+    elsewhere: int
     to_send: int
     estimated_usd: Decimal
 
 
-def collect(ledger: Ledger, run_id: int, *, cache: Path) -> Collection:
+def collect(ledger: Ledger, clock: Clock, run_id: int, *, cache: Path) -> Collection:
     """Collect the documents of a run, once: a later call only tells what was collected.
 
     Args:
         ledger: where the run is.
+        clock: tells the time in UTC.
         run_id: the run.
         cache: where clones of remote repositories are kept.
 
@@ -49,14 +54,14 @@ def collect(ledger: Ledger, run_id: int, *, cache: Path) -> Collection:
     """
     with ledger.transaction() as connection:
         if lock_run(connection, run_id) == "open":
-            _collect(connection, load_run(connection, run_id), cache)
+            _collect(connection, clock, load_run(connection, run_id), cache)
             reached(FaultPoint.COLLECT_BEFORE_COMMIT)
         collection = _summary(connection, run_id)
     reached(FaultPoint.COLLECT_COMMITTED)
     return collection
 
 
-def _collect(connection: Connection, run: Row, cache: Path) -> None:
+def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> None:
     source = GitSource(run["repository"], run["ref"], cache, selection_of(run))
     snapshot = source.snapshot()
     connection.execute(sql("create_collected"))
@@ -65,9 +70,9 @@ def _collect(connection: Connection, run: Row, cache: Path) -> None:
     connection.execute(sql("store_contents"))
     connection.execute(sql("store_documents"), key)
     _require_documents(connection, run)
-    if not run["full_run"]:
-        connection.execute(sql("reuse_answers"), {**key, "simulated": run["simulated"]})
-    connection.execute(sql("create_root_requests"), {**key, "max_tokens": run["max_tokens"]})
+    connection.execute(sql("reuse_answers"), key)
+    take_over(connection, clock, run["run_id"])
+    claim(connection, run["run_id"], FIRST_ROUND)
     connection.execute(
         sql("finish_collecting"),
         {
@@ -128,6 +133,7 @@ def _summary(connection: Connection, run_id: int) -> Collection:
         collected=row["collected"],
         skipped=_skipped(connection, run_id),
         reused=row["reused"],
+        elsewhere=row["elsewhere"],
         to_send=row["estimated_requests"],
         estimated_usd=row["estimated_usd"],
     )

@@ -20,6 +20,8 @@ class FaultPoint(StrEnum):
     OPEN_COMMITTED = "open.committed"
     COLLECT_BEFORE_COMMIT = "collect.before_commit"
     COLLECT_COMMITTED = "collect.committed"
+    CLAIM_BEFORE_COMMIT = "claim.before_commit"
+    CLAIM_COMMITTED = "claim.committed"
     PLAN_BEFORE_COMMIT = "plan.before_commit"
     PLAN_COMMITTED = "plan.committed"
     SUBMIT_BEFORE_INTENT = "submit.before_intent"

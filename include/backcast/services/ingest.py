@@ -16,6 +16,7 @@ from backcast.services.acceptance import Judge
 from backcast.services.alerts import raise_alert
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.locks import held_batch
+from backcast.services.rounds import LAST_ROUND
 from backcast.settings import load_model
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def _judge(connection: Connection, clock: Clock, batch: Row) -> None:
         connection.execute(sql("create_judged"))
         copy_in_chunks(connection, "copy_judged", _verdicts(connection, batch))
         connection.execute(sql("store_verdicts"))
-        connection.execute(sql("settle_requests"))
+        connection.execute(sql("settle_requests"), {"last_round": LAST_ROUND})
         connection.execute(sql("finish_ingest"), {**key, "now": clock()})
         reached(FaultPoint.INGEST_BEFORE_JUDGED)
 

@@ -85,7 +85,9 @@ def _require_answers(connection: Connection, run_id: int) -> None:
 def _settle(connection: Connection, run_id: int) -> None:
     key = {"run_id": run_id}
     connection.execute(sql("settle_answered"), key)
+    connection.execute(sql("reuse_answers"), key)
     connection.execute(sql("settle_unanswered"), key)
+    connection.execute(sql("release_all_claims"), key)
     copy_in_chunks(connection, "copy_findings", _finding_rows(connection, run_id))
 
 

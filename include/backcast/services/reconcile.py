@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 from backcast.domain.errors import ApiError, BackcastError
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.services.alerts import raise_alert
+from backcast.services.claims import await_claims, told
 from backcast.services.collect import collect
 from backcast.services.doubt import Finding, resolve_doubts
 from backcast.services.ingest import RESULTS_KEPT, ingest
 from backcast.services.publish import publish
 from backcast.services.resubmit import resubmit_failures
-from backcast.services.rounds import plan_round
+from backcast.services.rounds import FIRST_ROUND, INHERITED_ROUND, LAST_ROUND, plan_round
 from backcast.services.waiting import awaited_batch
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from backcast.anthropic_api.batches import MessageBatchesApi
     from backcast.services.open_run import Clock
 
-ROUNDS: Final = 2
 # What ended a moment ago is left to the task that waits for it.
 GRACE: Final = timedelta(minutes=10)
 WARN_BEFORE_GONE: Final = timedelta(days=2)
@@ -82,6 +82,15 @@ def reconcile(
     return done
 
 
+def mark_left(ledger: Ledger, clock: Clock, run_ids: Iterable[int]) -> None:
+    """Write down which of the runs that are not over somebody ended by hand: all that are known to be.
+
+    Nothing is done for them, and other runs may ask for what they have not sent.
+    """
+    with ledger.connect() as connection:
+        connection.execute(sql("mark_left"), {"run_ids": list(run_ids), "now": clock()})
+
+
 def _unread(ledger: Ledger, api: MessageBatchesApi, clock: Clock) -> list[Row]:
     with ledger.connect() as connection:
         rows = connection.execute(
@@ -128,10 +137,12 @@ def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
     Raises:
         BackcastError: it cannot go on; the message says why.
     """
-    collect(ledger, run_id, cache=folders.cache)
-    for round_number in range(1, ROUNDS + 1):
-        if round_number > 1:
+    collect(ledger, clock, run_id, cache=folders.cache)
+    for round_number in (*range(FIRST_ROUND, LAST_ROUND + 1), INHERITED_ROUND):
+        if FIRST_ROUND < round_number <= LAST_ROUND:
             resubmit_failures(ledger, run_id, round_number)
+        if round_number == INHERITED_ROUND and (elsewhere := await_claims(ledger, clock, run_id)):
+            return f"waits for {told(elsewhere)}"
         waiting = [
             batch_id
             for batch_id in plan_round(ledger, run_id, round_number)

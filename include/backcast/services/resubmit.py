@@ -46,6 +46,7 @@ def resubmit_failures(ledger: Ledger, run_id: int, round_number: int) -> Resubmi
         connection.execute(sql("create_remedies"))
         remedies = _remedies(connection, run, key, resubmission)
         copy_in_chunks(connection, "copy_remedies", remedies)
+        connection.execute(sql("decide_failures"), key)
         connection.execute(sql("create_child_requests"), key)
         reached(FaultPoint.RESUBMIT_BEFORE_COMMIT)
     reached(FaultPoint.RESUBMIT_COMMITTED)

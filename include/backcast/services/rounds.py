@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Final
 
 from backcast.domain.errors import InputError
 from backcast.domain.packing import batch_sizes
@@ -12,6 +13,11 @@ from backcast.ledger.copy import stream
 from backcast.ledger.runs import load_run, lock_run
 from backcast.services.fault_points import FaultPoint, reached
 
+FIRST_ROUND: Final = 1
+# What fails in the last round is given up.
+LAST_ROUND: Final = 2
+# Asks for what other runs had claimed and gave up. It goes beside the others, and what fails in it is given up.
+INHERITED_ROUND: Final = 3
 _NONCE_BYTES = 5
 
 
@@ -35,7 +41,8 @@ def _pack(connection: Connection, run: Row, round_number: int) -> None:
     unresolved = connection.execute(sql("unresolved_sizes"), {"base_url": run["base_url"]}).fetchall()
     taken = {row["request_count"] for row in unresolved}
     sizes = batch_sizes((row["size"] for row in stream(connection, "unpacked_requests", key)), taken)
-    for position, request_count in enumerate(sizes):
+    planned = connection.execute(sql("batches_of_round"), key).fetchall()
+    for position, request_count in enumerate(sizes, start=len(planned)):
         batch = {**key, "position": position, "request_count": request_count, "replaces": None}
         batch_id, nonce = insert_batch(connection, batch)
         connection.execute(
@@ -46,6 +53,8 @@ def _pack(connection: Connection, run: Row, round_number: int) -> None:
 
 def replace_batch(connection: Connection, over: Row) -> int:
     """Plan a batch that takes over the open requests of one that is over, under new ids.
+
+    It is withdrawn at once when its run was canceled, or may not send them any more.
 
     Args:
         connection: in a transaction that holds the run.
@@ -65,6 +74,10 @@ def replace_batch(connection: Connection, over: Row) -> int:
             "nonce": nonce,
         },
     )
+    if over["run_canceled_at"] is not None or row["released"]:
+        why = "the run was canceled" if over["run_canceled_at"] is not None else "another run has taken this over"
+        connection.execute(sql("withdraw_batches"), {"run_id": over["run_id"], "note": why})
+        connection.execute(sql("release_claims"), {"run_id": over["run_id"]})
     return batch_id
 
 

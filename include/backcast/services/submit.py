@@ -72,7 +72,9 @@ def _send(ledger: Ledger, connection: Connection, api: MessageBatchesApi, clock:
     _require_known_end(batch)
     require_not_held(batch)
     _intend(connection, api, clock, batch)
-    _create(ledger, connection, api, clock, _load(connection, batch_id))
+    batch = _load(connection, batch_id)
+    if batch["state"] == "intended":
+        _create(ledger, connection, api, clock, batch)
 
 
 def doubt_dead_sender(connection: Connection, batch_id: int) -> None:
@@ -94,11 +96,7 @@ def _current(connection: Connection, batch_id: int) -> Row:
         latest = connection.execute(sql("latest_batch"), {"batch_id": batch_id}).fetchone() or row
         if latest["batch_id"] != batch["batch_id"]:
             return _load(connection, latest["batch_id"])
-        over = _load(connection, batch["batch_id"])
-        replacement_id = replace_batch(connection, over)
-        if over["run_canceled_at"] is not None:
-            connection.execute(sql("withdraw_batches"), {"run_id": over["run_id"]})
-        return _load(connection, replacement_id)
+        return _load(connection, replace_batch(connection, _load(connection, batch["batch_id"])))
 
 
 def _load(connection: Connection, batch_id: int) -> Row:

@@ -1,7 +1,10 @@
 -- How a collection went.
 SELECT runs.collected, runs.estimated_requests, runs.estimated_usd, runs.commit_id,
        count(*) FILTER (WHERE outcome = 'reused') AS reused,
-       count(*) FILTER (WHERE outcome = 'skipped') AS skipped
+       count(*) FILTER (WHERE outcome = 'skipped') AS skipped,
+       count(*) FILTER (WHERE outcome IS NULL AND NOT EXISTS (
+           SELECT FROM requests
+           WHERE requests.run_id = documents.run_id AND requests.answer_key = documents.answer_key)) AS elsewhere
 FROM runs LEFT JOIN documents USING (run_id)
 WHERE run_id = %(run_id)s
 GROUP BY runs.run_id;

@@ -1,9 +1,13 @@
--- Settles the documents whose content already has an accepted answer of the same kind.
+-- Settles the documents whose content has an accepted answer of the same kind from another run; a full run wants one that
+-- came after it was opened.
 UPDATE documents SET outcome = 'reused', result_id = earlier.result_id
 FROM (
-    SELECT DISTINCT ON (answer_key) answer_key, result_id
-    FROM results
-    WHERE verdict = 'accepted' AND simulated = %(simulated)s
-    ORDER BY answer_key, result_id
+    SELECT DISTINCT ON (documents.document_id) documents.document_id, results.result_id
+    FROM documents JOIN runs USING (run_id)
+    JOIN results ON results.answer_key = documents.answer_key AND results.simulated = runs.simulated
+                AND results.verdict = 'accepted' AND (NOT full_run OR results.received_at > opened_at)
+    JOIN requests ON requests.request_id = results.request_id AND requests.run_id <> documents.run_id
+    WHERE documents.run_id = %(run_id)s AND documents.outcome IS NULL
+    ORDER BY documents.document_id, results.result_id
 ) AS earlier
-WHERE documents.run_id = %(run_id)s AND documents.outcome IS NULL AND documents.answer_key = earlier.answer_key;
+WHERE documents.document_id = earlier.document_id;

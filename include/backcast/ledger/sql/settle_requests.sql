@@ -1,6 +1,7 @@
--- Settles the requests whose results were judged.
+-- Settles the requests whose results were judged. What failed keeps its claim while it may be tried again.
 UPDATE requests
 SET state = CASE judged.verdict WHEN 'accepted' THEN 'accepted' ELSE 'failed' END,
-    cause = judged.cause, detail = judged.detail
-FROM judged
-WHERE judged.request_id = requests.request_id AND requests.state = 'open';
+    cause = judged.cause, detail = judged.detail,
+    claims = claims AND judged.verdict <> 'accepted' AND round < %(last_round)s AND runs.canceled_at IS NULL
+FROM judged, runs
+WHERE judged.request_id = requests.request_id AND requests.state = 'open' AND runs.run_id = requests.run_id;

@@ -2,10 +2,14 @@
 UPDATE documents
 SET outcome = 'unanswered',
     reason = coalesce(
-        (SELECT CASE WHEN requests.state = 'open' THEN 'canceled: the run was canceled'
-                     ELSE cause || coalesce(': ' || nullif(detail, ''), '') END
-         FROM requests
+        (SELECT CASE WHEN requests.state <> 'open' THEN cause || coalesce(': ' || nullif(detail, ''), '')
+                     WHEN runs.canceled_at IS NOT NULL THEN 'canceled: the run was canceled'
+                     ELSE 'taken over: the run was left, and another run asked for this' END
+         FROM requests JOIN runs USING (run_id)
          WHERE requests.run_id = documents.run_id AND requests.answer_key = documents.answer_key
          ORDER BY attempt DESC LIMIT 1),
+        (SELECT 'in flight: run ' || claim.run_id || ' asked for it and had no answer in time'
+         FROM requests AS claim JOIN runs ON runs.run_id = documents.run_id AND runs.simulated = claim.simulated
+         WHERE claim.answer_key = documents.answer_key AND claims),
         'never sent')
 WHERE run_id = %(run_id)s AND outcome IS NULL;
