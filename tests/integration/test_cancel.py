@@ -8,9 +8,9 @@ import pytest
 from tests.stepped_night import DAY, SteppedNight
 
 from backcast.domain.errors import ApiError, InputError
-from backcast.services.cancel import cancel_batch, cancel_run
+from backcast.services.cancel import cancel_batch, cancel_lost_runs, cancel_run
 from backcast.services.ingest import ingest
-from backcast.services.rounds import insert_batch
+from backcast.services.rounds import insert_batch, plan_round
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,3 +90,13 @@ def test_a_batch_of_another_workspace_is_not_canceled_and_its_run_goes_on(night:
         cancel_batch(night.ledger, other, night.now, row["api_batch_id"])
     assert night.row("runs", run_id=row["run_id"])["canceled_at"] is None
     assert not [path for path in night.calls("POST") if path.endswith("/cancel")]
+
+
+def test_what_a_simulator_took_with_it_keeps_no_later_run_waiting(night: SteppedNight) -> None:
+    sent = night.submit(night.planned("dag/1"))
+    assert plan_round(night.ledger, night.collected("dag/2"), 1) == []
+
+    assert len(cancel_lost_runs(night.ledger, night.now)) == 2
+
+    assert night.row("batches", batch_id=sent)["state"] == "given_up"
+    assert len(plan_round(night.ledger, night.collected("dag/3"), 1)) == 1

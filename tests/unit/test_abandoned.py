@@ -114,8 +114,17 @@ def worked(
 def test_an_unfinished_run_is_abandoned_only_while_its_dag_is_paused(
     monkeypatch: pytest.MonkeyPatch, state: DagRunState
 ) -> None:
-    assert worked(monkeypatch, state) is Worked.ON
-    assert worked(monkeypatch, state, paused=True) is Worked.ABANDONED
+    busy: dict[str, str | None] = {"collect": "success", "round_1.batch.wait_0": "deferred", "publish": None}
+    assert worked(monkeypatch, state, tasks=busy) is Worked.ON
+    assert worked(monkeypatch, state, tasks=busy, paused=True) is Worked.ABANDONED
+
+
+@pytest.mark.parametrize("waiting_for_the_scheduler", [None, "scheduled", "up_for_retry"])
+def test_a_run_of_which_no_task_does_anything_is_idle(
+    monkeypatch: pytest.MonkeyPatch, waiting_for_the_scheduler: str | None
+) -> None:
+    tasks = {"collect": "success", "round_1.batch.wait_0": waiting_for_the_scheduler, "publish": None}
+    assert worked(monkeypatch, DagRunState.RUNNING, tasks=tasks) is Worked.IDLE
 
 
 @pytest.mark.parametrize("paused", [False, True])

@@ -58,6 +58,7 @@ CREATE TABLE runs (
     canceled_at timestamptz,
     held_because text,
     left_at timestamptz,
+    idle_since timestamptz,
     CHECK (deadline > opened_at),
     CHECK (state = 'open' OR (commit_id IS NOT NULL AND committed_at IS NOT NULL AND collected IS NOT NULL)),
     CHECK (state <> 'published' OR (published_at IS NOT NULL AND report_path IS NOT NULL)),

@@ -89,9 +89,10 @@ class AirflowApi:
         body = {"dry_run": False, "only_failed": True}
         _checked(self._request("POST", f"{_run_path(dag_id, dag_run_id)}/clear", json=body))
 
-    def unfinished_runs(self) -> list[tuple[str, str]]:
-        """Return DAG and id of every run that is queued or running."""
-        runs = self._get("/api/v2/dags/~/dagRuns", state=list(UNFINISHED), limit=100)["dag_runs"]
+    def unfinished_runs(self, before: datetime | None = None) -> list[tuple[str, str]]:
+        """Return DAG and id of every run that is queued or running; only what was due `before`, if that is given."""
+        earlier = {"run_after_lt": before.isoformat()} if before else {}
+        runs = self._get("/api/v2/dags/~/dagRuns", state=list(UNFINISHED), limit=100, **earlier)["dag_runs"]
         return [(run["dag_id"], run["dag_run_id"]) for run in runs]
 
     def tasks(self, dag_id: str, dag_run_id: str) -> list[TaskState]:

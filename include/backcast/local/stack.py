@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import httpx2
 
 from backcast.domain.errors import BackcastError
+from backcast.ledger.connection import Ledger
 from backcast.ledger.migrate import migrate
 from backcast.local.airflow_api import AirflowApi
 from backcast.local.environment import (
@@ -34,6 +35,7 @@ from backcast.local.postgres import running_postgres
 from backcast.local.private import write_private
 from backcast.local.signals import ending_in_order, shut_ears
 from backcast.local.supervisor import Program, Supervisor, supervised
+from backcast.services.cancel import cancel_lost_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -215,6 +217,8 @@ def _fail_orphans(stack: Stack, say: Callable[[str], None]) -> None:
     """Close the runs of a session that was killed: their batches were in a simulator that is gone."""
     if stack.options.api is not Api.SIMULATOR:
         return
-    for dag_id, dag_run_id in stack.airflow.unfinished_runs():
+    for dag_id, dag_run_id in stack.airflow.unfinished_runs(stack.since):
         say(f"Marking run {dag_run_id} of {dag_id} failed: its simulator is gone")
         stack.airflow.fail_run(dag_id, dag_run_id)
+    # Also those that Airflow had ended before, or else new runs would wait for what they had in flight.
+    cancel_lost_runs(Ledger(stack.ledger), lambda: datetime.now(UTC))

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 
 _NOT_FOUND: Final = 404
 _OVER: Final = (DagRunState.FAILED, DagRunState.SUCCESS)
+# In these, a task goes on without the scheduler.
+_AT_WORK: Final = frozenset({"queued", "running", "deferred", "restarting", "awaiting_input"})
 _MAPPED: Final = re.compile(r"\.batch\.\w+_\d+$")
 
 
 class Worked(Enum):
-    """Who works on a run: Airflow; nobody, though it should go on; nobody, since somebody ended it; or unknown."""
+    """Who works on a run: Airflow, nobody just now, nobody though somebody should, nobody by decision, or unknown."""
 
     ON = auto()
+    IDLE = auto()
     ABANDONED = auto()
     LEFT = auto()
     UNKNOWN = auto()
@@ -33,12 +36,15 @@ class Worked(Enum):
 class Survey:
     """The ledger's unfinished runs that nobody works on, by id.
 
-    `abandoned` ones are to be finished. `left` ones were marked failed or successful by hand: that is a decision, so
-    their batches are left alone, what they answer is ingested, and nothing more is sent for them.
+    Of `idle` ones no task does anything: a moment between two tasks, or a DAG that is stale, which a task cannot see;
+    the scheduler then starts nothing any more. `abandoned` ones are to be finished. `left` ones were marked failed or
+    successful by hand: that is a decision, so their batches are left alone, what they answer is ingested, and nothing
+    more is sent for them.
     """
 
     abandoned: list[int] = field(default_factory=list)
     left: list[int] = field(default_factory=list)
+    idle: list[int] = field(default_factory=list)
 
 
 def survey(ledger: Ledger) -> Survey:
@@ -47,11 +53,8 @@ def survey(ledger: Ledger) -> Survey:
     with ledger.connect() as connection:
         rows = connection.execute(sql("unfinished_runs")).fetchall()
     for row in rows:
-        worked = _worked(*_split(row["external_key"]))
-        if worked is Worked.ABANDONED:
-            found.abandoned.append(row["run_id"])
-        if worked is Worked.LEFT:
-            found.left.append(row["run_id"])
+        runs = {Worked.ABANDONED: found.abandoned, Worked.LEFT: found.left, Worked.IDLE: found.idle}
+        runs.get(_worked(*_split(row["external_key"])), []).append(row["run_id"])
     return found
 
 
@@ -72,9 +75,11 @@ def _worked(dag_id: str, dag_run_id: str) -> Worked:
             # The run or its DAG was deleted, or belongs to another Airflow: nobody can be asked about it.
             return Worked.UNKNOWN
         raise
-    if state not in _OVER:
-        return Worked.ABANDONED if paused else Worked.ON
+    if paused and state not in _OVER:
+        return Worked.ABANDONED
     states = instance.get_task_states(dag_id=dag_id, run_ids=[dag_run_id]).get(dag_run_id, {})
+    if state not in _OVER:
+        return Worked.ON if _AT_WORK & set(states.values()) else Worked.IDLE
     by_itself = state == DagRunState.FAILED and not ended_by_hand(states)
     return Worked.ABANDONED if by_itself else Worked.LEFT
 

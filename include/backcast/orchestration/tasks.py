@@ -146,14 +146,15 @@ def reconcile() -> None:
     """Catch up on whatever was left behind, and say what was found and done."""
     from backcast.orchestration import clients
     from backcast.orchestration.abandoned import survey
-    from backcast.services.reconcile import Folders, mark_left
+    from backcast.services.reconcile import Folders, long_idle, mark_left
     from backcast.services.reconcile import reconcile as service
     from backcast.settings import cache_folder, reports_folder
 
     ledger, folders = clients.ledger(), Folders(cache_folder(), reports_folder())
     found = survey(ledger)
     mark_left(ledger, clients.now, found.left)
-    done = service(ledger, clients.api(), clients.now, folders, found.abandoned)
+    abandoned = [*found.abandoned, *long_idle(ledger, clients.now, found.idle)]
+    done = service(ledger, clients.api(), clients.now, folders, abandoned)
     for line in done.lines():
         _log.info("%s", line)
     for problem in done.problems:

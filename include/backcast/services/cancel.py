@@ -47,6 +47,20 @@ def cancel_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
         return done + [_try_to_cancel(connection, api, clock, row) for row in _cancelable(connection, run_id)]
 
 
+def cancel_lost_runs(ledger: Ledger, clock: Clock) -> list[int]:
+    """Cancel every unfinished run on a simulator that is gone with its batches, so that no other run waits for them.
+
+    Returns the ids of these runs. For a ledger whose simulated runs all used that simulator.
+    """
+    with ledger.transaction() as connection:
+        lost = [row["run_id"] for row in connection.execute(sql("cancel_lost_runs"), {"now": clock()}).fetchall()]
+        connection.execute(sql("doubt_lost_intents"))
+        connection.execute(sql("give_up_lost_batches"))
+        for run_id in lost:
+            withdraw(connection, run_id, "the simulator that it was for is gone")
+    return lost
+
+
 def cancel_batch(ledger: Ledger, api: MessageBatchesApi, clock: Clock, api_batch_id: str) -> Canceled:
     """Cancel one batch; its run goes on without what it had not finished.
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # What ended a moment ago is left to the task that waits for it.
 GRACE: Final = timedelta(minutes=10)
+# How long no task of a run may do anything before the run is taken to be left, as when its DAG is stale.
+IDLE_FOR: Final = timedelta(minutes=25)
 WARN_BEFORE_GONE: Final = timedelta(days=2)
 
 
@@ -89,6 +91,14 @@ def mark_left(ledger: Ledger, clock: Clock, run_ids: Iterable[int]) -> None:
     """
     with ledger.connect() as connection:
         connection.execute(sql("mark_left"), {"run_ids": list(run_ids), "now": clock()})
+
+
+def long_idle(ledger: Ledger, clock: Clock, run_ids: Iterable[int]) -> list[int]:
+    """Return which of these runs, all that are idle now, were idle at each look for the last `IDLE_FOR`."""
+    now = clock()
+    with ledger.connect() as connection:
+        rows = connection.execute(sql("mark_idle"), {"run_ids": list(run_ids), "now": now}).fetchall()
+    return [row["run_id"] for row in rows if row["idle_since"] and now - row["idle_since"] >= IDLE_FOR]
 
 
 def _unread(ledger: Ledger, api: MessageBatchesApi, clock: Clock) -> list[Row]:

@@ -1,4 +1,5 @@
 ALTER TABLE runs ADD COLUMN left_at timestamptz;
+ALTER TABLE runs ADD COLUMN idle_since timestamptz;
 
 SET CONSTRAINTS ALL IMMEDIATE;
 ALTER TABLE requests ADD COLUMN simulated boolean;
