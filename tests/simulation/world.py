@@ -212,8 +212,8 @@ class World:
         finally:
             listen(None)
             FlakyLedger.away = False
-        # What a proxy repeated is found when the listings of a day have passed; what is left is read meanwhile, although
-        # every fault that is still in the way may happen first.
+        # What a proxy repeated is found when the listings of a day have passed. What is left is read meanwhile, after
+        # the faults that are still in the way.
         for _ in range(12):
             self.simulator.advance(8 * 3600)
             reconcile(self.ledger, self.api, self.now, self.folders)
