@@ -5,9 +5,14 @@ A create call that never arrived cannot be tried here: its absence is proved aft
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from tests.acceptance.nights import (
     DAG,
     RECONCILE,
@@ -25,7 +30,10 @@ from tests.acceptance.nights import (
 )
 from tests.support import RunningSimulator, commit, git, wait_until
 
-from backcast.local.environment import simulator_url
+from backcast.domain.errors import BackcastError
+from backcast.local.environment import simulator_url, stack_environment
+from backcast.local.ports import free_ports
+from backcast.local.processes import session_members
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,6 +158,66 @@ def test_what_is_left_behind_is_finished_or_kept(stack: Stack, tmp_path: Path) -
     # Four of the one in two rounds, four of five of the other in one.
     assert paid_documents(simulator) == paid_before + 8
     check_ledger_against_bill(stack, simulator)
+
+
+@contextmanager
+def second_scheduler(stack: Stack, folder: Path) -> Iterator[None]:
+    """Another scheduler on the same Airflow, with workers of its own, for the length of a `with` block."""
+    (port,) = free_ports(1)
+    environment = {
+        **stack_environment(stack.options, stack.server, stack.ports, os.environ),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(port),
+    }
+    with (folder / "second-scheduler.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "airflow", "scheduler"],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield
+    finally:
+        # Its workers too, which outlive it.
+        for pid in session_members(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_night_with_two_schedulers_outlives_the_death_of_every_part(stack: Stack, tmp_path: Path) -> None:
+    simulator = RunningSimulator(simulator_url(stack.ports))
+    paid_before, listed_before = paid_documents(simulator), set(listed(simulator))
+    simulator.rules({"match": 'mortal_0.py"', "attempts": [1], "outcome": "expired"})
+    with second_scheduler(stack, tmp_path):
+        faults(simulator, {"kind": "delay", "seconds": 15})
+        start(stack, repository_of(tmp_path, "mortal", 6), "mortal")
+        wait_for_task(stack, "mortal", "batch.submit", "running")
+        wait_until(lambda: bool(set(listed(simulator)) - listed_before))
+        # The scheduler alone: its worker goes on, and writes down what the API answers.
+        kill(stack, "airflow scheduler")
+        wait_until(lambda: [batch["state"] for batch in batches_of(stack, "mortal")] == ["submitted"], seconds=60)
+        kill(stack, "airflow triggerer")
+        # One of its processes, after which PostgreSQL ends all others and recovers: Airflow's database and the ledger.
+        with psycopg.connect(stack.ledger, autocommit=True) as connection, suppress(psycopg.OperationalError):
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+            connection.execute("SELECT 1")
+        wait_until(lambda: _is_up(stack), seconds=60)
+        finish(stack, "mortal")
+
+    assert report_of(stack, "mortal")["totals"]["answered"] == 6
+    assert [batch["state"] for batch in batches_of(stack, "mortal")] == ["ingested", "ingested"]
+    assert paid_documents(simulator) == paid_before + 6
+    assert len(set(listed(simulator)) - listed_before) == 2
+    check_ledger_against_bill(stack, simulator)
+
+
+def _is_up(stack: Stack) -> bool:
+    try:
+        return bool(stack.airflow.run_state(DAG, "mortal"))
+    except BackcastError:
+        return False
 
 
 def _log(stack: Stack, dag_run_id: str, task: TaskState) -> str:
