@@ -78,14 +78,16 @@ def reconcile(*, finish: Sequence[int], as_json: bool, ledger: str) -> None:
 def cancel(*, what: str, ledger: str) -> None:
     """Cancel a run by its number, or one batch by its id msgbatch_…. What had finished is kept, and paid for.
 
-    Exit 1 when something could not be canceled.
+    What is in doubt is canceled too when BACKCAST_EXCLUSIVE=true says that nobody else uses the workspace, and only one
+    listed batch can be it. Exit 1 when something could not be canceled.
     """
     from backcast.services.cancel import cancel_batch, cancel_run
+    from backcast.settings import exclusive_workspace
 
     if what.startswith(_API_BATCH):
         done = [cancel_batch(Ledger(ledger), _api(), _now, what)]
     elif what.isdecimal():
-        done = cancel_run(Ledger(ledger), _api(), _now, int(what))
+        done = cancel_run(Ledger(ledger), _api(), _now, int(what), exclusive=exclusive_workspace())
         click.echo(f"Run {what} is canceled: nothing more is sent for it.")
     else:
         raise InputError(f"{what!r} is neither the number of a run nor the id of a batch, msgbatch_….")

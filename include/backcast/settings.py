@@ -54,6 +54,14 @@ def poll_interval_seconds() -> float:
     return seconds
 
 
+def exclusive_workspace() -> bool:
+    """Return whether nobody else uses the API's workspace: `BACKCAST_EXCLUSIVE`, `true` or `false`, which is usual."""
+    text = os.environ.get("BACKCAST_EXCLUSIVE", "false").lower()
+    if text not in {"true", "false"}:
+        raise InputError(f"BACKCAST_EXCLUSIVE is {text!r}: write true or false.")
+    return text == "true"
+
+
 def load_model(name: str) -> Model:
     """Return a model's limits and prices.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.stepped_night import DAY, SteppedNight
+from tests.support import commit
 
 from backcast.domain.errors import ApiError, InputError
 from backcast.services.cancel import cancel_batch, cancel_lost_runs, cancel_run
@@ -90,6 +91,44 @@ def test_a_batch_of_another_workspace_is_not_canceled_and_its_run_goes_on(night:
         cancel_batch(night.ledger, other, night.now, row["api_batch_id"])
     assert night.row("runs", run_id=row["run_id"])["canceled_at"] is None
     assert not [path for path in night.calls("POST") if path.endswith("/cancel")]
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_what_is_in_doubt_is_canceled_only_in_a_workspace_of_our_own(night: SteppedNight, exclusive: bool) -> None:
+    batch_id = night.planned()
+    night.lose(batch_id)
+    run_id = night.row("batches", batch_id=batch_id)["run_id"]
+
+    [canceled] = cancel_run(night.ledger, night.api, night.now, run_id, exclusive=exclusive)
+
+    [lost] = night.simulator._own_batches()
+    assert (canceled.api_batch_id, canceled.what.split(":")[0]) == (
+        (lost.id, "is being canceled") if exclusive else (None, "is in doubt")
+    )
+    assert (night.api.retrieve(lost.id).cancel_initiated_at is not None) is exclusive
+    night.simulator.advance(DAY)
+    assert night.look() == ["found"]
+    assert bool(ingest(night.ledger, night.api, night.now, batch_id).canceled) is exclusive
+    # What it answers is our own doing, and holds nothing.
+    assert night.row("runs", run_id=run_id)["held_because"] is None
+
+
+def test_a_batch_that_may_be_one_of_two_in_doubt_is_not_canceled(night: SteppedNight) -> None:
+    first = night.planned("dag/1")
+    night.lose(first)
+    (night.repository / "another.py").write_text("VALUE = 'another'\n")
+    commit(night.repository, "another")
+    second = night.planned("dag/2")
+    night.lose(second)
+    run_id = night.row("batches", batch_id=second)["run_id"]
+
+    [canceled] = cancel_run(night.ledger, night.api, night.now, run_id, exclusive=True)
+
+    # Both may be the other one as long as no count was seen twice.
+    assert canceled.what.startswith("is in doubt")
+    night.look()
+    [canceled] = cancel_run(night.ledger, night.api, night.now, run_id, exclusive=True)
+    assert canceled.api_batch_id == night.simulator._own_batches()[-1].id
 
 
 def test_what_a_simulator_took_with_it_keeps_no_later_run_waiting(night: SteppedNight) -> None:

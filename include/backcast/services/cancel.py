@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from backcast.domain.doubt import may_be
 from backcast.domain.errors import ApiError, InputError
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.runs import load_run, lock_run
 from backcast.services.claims import withdraw
+from backcast.services.doubt import intent_of, open_sightings, resolve_doubts
 
 if TYPE_CHECKING:
     from backcast.anthropic_api.batches import MessageBatchesApi
@@ -28,13 +30,23 @@ class Canceled:
     failed: bool = False
 
 
-def cancel_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int) -> list[Canceled]:
+def cancel_run(
+    ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, *, exclusive: bool = False
+) -> list[Canceled]:
     """Cancel a run: nothing more is sent, its batches are canceled, and what they had finished is kept.
 
     Called again, it tries those batches again that could not be canceled.
 
+    Args:
+        ledger: where the run is.
+        api: the workspace of its batches.
+        clock: tells the time in UTC.
+        run_id: the run.
+        exclusive: nobody else uses this workspace, so that a batch which only one in doubt can be may be canceled too.
+
     Raises:
         InputError: there is no such run, it is over, or it belongs to another workspace.
+        ApiError: what is in doubt cannot be looked for now; the run is canceled all the same.
     """
     with ledger.connect() as connection:
         with connection.transaction():
@@ -44,7 +56,14 @@ def cancel_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
             connection.execute(sql("cancel_run"), {"run_id": run_id, "now": clock()})
             withdrawn = withdraw(connection, run_id, "the run was canceled")
         done = [Canceled(batch_id, None, "withdrawn before it was sent") for batch_id in withdrawn]
-        return done + [_try_to_cancel(connection, api, clock, row) for row in _cancelable(connection, run_id)]
+        batches = _cancelable(connection, run_id)
+        if exclusive and any(row["state"] != "submitted" for row in batches):
+            resolve_doubts(ledger, api, clock)
+            batches = [
+                _with_candidate(connection, row) if row["state"] == "in_doubt" else row
+                for row in _cancelable(connection, run_id)
+            ]
+        return done + [_try_to_cancel(connection, api, clock, row) for row in batches]
 
 
 def cancel_lost_runs(ledger: Ledger, clock: Clock) -> list[int]:
@@ -93,8 +112,21 @@ def _require_workspace(api: MessageBatchesApi, row: Row) -> None:
         )
 
 
+def _with_candidate(connection: Connection, doubted: Row) -> Row:
+    """Add what the API calls a batch in doubt, when one listed batch may be it and can be no other one in doubt."""
+    workspace = {name: doubted[name] for name in ("base_url", "key_fingerprint")}
+    others = connection.execute(sql("status_doubts"), {"run_id": None}).fetchall()
+    may_be_ours = [
+        seen
+        for seen in open_sightings(connection, workspace)
+        if not seen.ended
+        and [row["batch_id"] for row in others if may_be(seen, intent_of(row))] == [doubted["batch_id"]]
+    ]
+    return {**doubted, "api_batch_id": may_be_ours[0].api_batch_id} if len(may_be_ours) == 1 else doubted
+
+
 def _try_to_cancel(connection: Connection, api: MessageBatchesApi, clock: Clock, row: Row) -> Canceled:
-    if row["state"] != "submitted":
+    if row["api_batch_id"] is None:
         return Canceled(row["batch_id"], None, "is in doubt: it is not sent again, and what it may answer is kept")
     try:
         return _cancel(connection, api, clock, row)
