@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from backcast.cli_operations import cancel, reconcile, resubmit, status
+from backcast.cli_plan import check, plan
 from backcast.domain.errors import BackcastError, InputError
 from backcast.ledger.migrate import migrate as migrate_ledger
 from backcast.local.night import run_night
@@ -41,7 +42,7 @@ def main() -> None:
     """LLM document jobs on Anthropic's Message Batches API, at half price and still on time."""
 
 
-for _command in (status, reconcile, cancel, resubmit):
+for _command in (plan, check, status, reconcile, cancel, resubmit):
     main.add_command(_command)
 
 

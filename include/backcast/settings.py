@@ -87,6 +87,11 @@ def _models() -> dict[str, Any]:
     return models
 
 
+def workflow_names() -> list[str]:
+    """Return the names of the workflows that are declared: the folders that have a `workflow.yaml`."""
+    return sorted(path.parent.name for path in workflows_folder().glob("*/workflow.yaml"))
+
+
 def load_workflow(name: str) -> dict[str, Any]:
     """Return `workflow.yaml` of a workflow, checked against the schema of workflow files.
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from backcast.domain.durations import parse_duration, told, written
 from backcast.domain.sla import (
+    SHORTEST_INTERVAL,
     SlaError,
     Terms,
     choose_interval,
@@ -43,6 +44,9 @@ def test_the_smallest_sla_is_what_a_whole_window_and_the_reserve_need() -> None:
     require_feasible(THIRTY)
     with pytest.raises(SlaError, match=r"24 h cannot hold: 24 h window .* = 25 h 21 min. Write 25h21m or more"):
         require_feasible(Terms(sla=24 * H, drain=11 * M))
+    with pytest.raises(SlaError, match=r"5 min until the next slot = 25 h 15 min. Write 25h15m or more"):
+        require_feasible(Terms(sla=25 * H + 10 * M), SHORTEST_INTERVAL)
+    require_feasible(Terms(sla=25 * H + 15 * M), SHORTEST_INTERVAL)
 
 
 def test_a_window_of_nothing_and_an_sla_beyond_the_results_are_refused() -> None:

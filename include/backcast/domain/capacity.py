@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import product
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -90,10 +89,14 @@ def fits(demands: Sequence[Demand], rate: Rate) -> bool:
 
     For all t and d: what is released from t on and due by d fits between them.
     """
-    for start, end in product({demand.release for demand in demands}, {demand.due for demand in demands}):
-        between = [demand.work for demand in demands if demand.release >= start and demand.due <= end]
-        if between and drain(sum(between, NO_WORK), rate) > end - start:
-            return False
+    by_due = sorted(demands, key=lambda demand: demand.due)
+    for start in {demand.release for demand in demands}:
+        work = NO_WORK
+        for demand in by_due:
+            if demand.release >= start:
+                work += demand.work
+                if drain(work, rate) > demand.due - start:
+                    return False
     return True
 
 

@@ -19,6 +19,7 @@ DAY: Final = timedelta(days=1)
 _INTERVALS: Final = [timedelta(hours=hours) for hours in (24, 12, 8, 6, 4, 3, 2, 1)] + [
     timedelta(minutes=minutes) for minutes in (30, 20, 15, 10, 5)
 ]
+SHORTEST_INTERVAL: Final = _INTERVALS[-1]
 LONGEST_SLA: Final = timedelta(days=28)
 
 
@@ -85,24 +86,31 @@ class Terms:
         return replace(self, drain=drain)
 
 
-def require_feasible(terms: Terms) -> None:
+def require_feasible(terms: Terms, interval: timedelta = timedelta()) -> None:
     """Refuse an SLA that no schedule can keep, however little there is to answer.
+
+    Args:
+        terms: the SLA.
+        interval: how long a document may have to wait for its slot; none when everything is collected at the slot.
 
     Raises:
         SlaError: it cannot hold; the message names the smallest that can.
     """
-    least = terms.with_drain(timedelta()).minimum_sla
-    if terms.sla < least:
-        parts = (
-            f"{told(terms.window)} window + {told(terms.overhead)} overhead + {told(terms.settle)} settling + "
-            f"{told(terms.margin)} margin"
-        )
-        smallest = terms.minimum_sla
-        drained = f" + {told(terms.drain)} to answer what is open" if terms.drain else ""
-        raise SlaError(
-            f"An SLA of {told(terms.sla)} cannot hold: {parts}{drained} = {told(smallest)}. "
-            f"Write {written(smallest)} or more."
-        )
+    if terms.sla >= terms.with_drain(timedelta()).minimum_sla + interval:
+        return
+    parts = [
+        (terms.window, "window"),
+        (terms.overhead, "overhead"),
+        (terms.settle, "settling"),
+        (terms.margin, "margin"),
+        (terms.drain, "to answer what is open"),
+        (interval, "until the next slot"),
+    ]
+    smallest = terms.minimum_sla + interval
+    summed = " + ".join(f"{told(length)} {what}" for length, what in parts if length)
+    raise SlaError(
+        f"An SLA of {told(terms.sla)} cannot hold: {summed} = {told(smallest)}. Write {written(smallest)} or more."
+    )
 
 
 def choose_interval(terms: Terms) -> timedelta | None:
