@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import yaml
 
 from backcast.domain.documents import Selection
@@ -18,6 +17,7 @@ from backcast.domain.durations import parse_duration
 from backcast.domain.errors import InputError
 from backcast.domain.pricing import Model, Price
 from backcast.domain.workflow import PromptVersion, RunSettings
+from backcast.yaml_errors import schema_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,16 +100,17 @@ def load_workflow(name: str) -> dict[str, Any]:
     """
     path = workflows_folder() / name / "workflow.yaml"
     try:
-        declared = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        declared = yaml.safe_load(text)
     except FileNotFoundError:
         raise InputError(f"There is no workflow {name!r}: {path} does not exist.") from None
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not YAML: {error}") from error
     schema = json.loads((resources.files("backcast") / "workflow.schema.json").read_text(encoding="utf-8"))
-    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(declared), key=lambda error: error.json_path)
-    if errors:
-        listed = "; ".join(f"{error.json_path.removeprefix('$.')}: {error.message}" for error in errors)
-        raise InputError(f"{path} does not declare a workflow: {listed}")
+    wrong = schema_errors(text, schema)
+    if wrong:
+        listed = "\n".join(f"{path}:{line}: {message}" for line, message in wrong)
+        raise InputError(f"{name} is no workflow that can be used:\n{listed}")
     return dict(declared)
 
 

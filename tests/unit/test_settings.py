@@ -13,6 +13,10 @@ from backcast.settings import load_model, load_workflow, poll_interval_seconds, 
 WORKFLOW = "nightly_tech_debt"
 
 
+def workflows_folder_of_the_project() -> Path:
+    return Path(__file__).resolve().parents[2] / "include" / "workflows"
+
+
 def test_each_place_wins_over_the_one_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_settings(WORKFLOW, {}).model.name == "claude-sonnet-5-5"
     monkeypatch.setenv("BACKCAST_MODEL", "claude-haiku-5-5")
@@ -54,3 +58,37 @@ def test_a_workflow_file_says_what_is_wrong_in_it(tmp_path: Path, monkeypatch: p
     file.write_text("name: mine\nrounds: 9\n")
     with pytest.raises(InputError, match="rounds: 9 is greater than the maximum of 3"):
         load_workflow("mine")
+
+
+def test_each_mistake_in_a_workflow_file_is_said_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKCAST_WORKFLOWS", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    file = tmp_path / "mine" / "workflow.yaml"
+    good = (workflows_folder_of_the_project() / WORKFLOW / "workflow.yaml").read_text()
+    lines = good.splitlines()
+    sla, kind = lines.index("sla: 30h"), lines.index("  kind: git")
+    lines[sla] = "sla: soon"
+    lines[kind] = "  kind: git\n  colour: red\n  include: [1]"
+    lines.remove("  include: []")
+    file.write_text("\n".join(["# a comment", *[line for line in lines if not line.startswith("model")]]))
+
+    with pytest.raises(InputError) as raised:
+        load_workflow("mine")
+
+    text = file.read_text().splitlines()
+    said = str(raised.value).splitlines()[1:]
+    assert [line.removeprefix(f"{file}:").split(": ")[:2] for line in said] == [
+        ["2", "'model' is a required property"],
+        [str(text.index("sla: soon") + 1), "sla"],
+        [str(text.index("  colour: red") + 1), "source"],
+        [str(text.index("  include: [1]") + 1), "source.include[0]"],
+    ]
+
+
+def test_a_workflow_file_that_holds_no_mapping_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKCAST_WORKFLOWS", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    for text in ("", "- 1", "just words"):
+        (tmp_path / "mine" / "workflow.yaml").write_text(text)
+        with pytest.raises(InputError, match=r"workflow.yaml:1: .* is not of type 'object'"):
+            load_workflow("mine")

@@ -1,0 +1,45 @@
+"""Holds a YAML text against a JSON schema, and says on which line something is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def schema_errors(text: str, schema: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """Return what is wrong, with the lines counted from 1, in the order of the lines.
+
+    What lacks something is reported where it begins; a key that should not be there, where it stands.
+    """
+    root = yaml.compose(text, yaml.SafeLoader)
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(yaml.safe_load(text))
+    return sorted((_line(root, error), _message(error)) for error in errors)
+
+
+def _message(error: jsonschema.ValidationError) -> str:
+    path = error.json_path.removeprefix("$").removeprefix(".")
+    return f"{path}: {error.message}" if path else error.message
+
+
+def _line(root: yaml.Node | None, error: jsonschema.ValidationError) -> int:
+    node = root
+    for step in error.absolute_path:
+        node = _within(node, step)
+    if error.validator == "additionalProperties" and isinstance(node, yaml.MappingNode):
+        known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+        node = next((key for key, _ in node.value if key.value not in known), node)
+    return node.start_mark.line + 1 if node is not None else 1
+
+
+def _within(node: yaml.Node | None, step: str | int) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if key.value == step), node)
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+        inner: yaml.Node = node.value[step]
+        return inner
+    return node
