@@ -71,7 +71,21 @@ class SteppedNight:
         return run_id
 
     def planned(self, key: str = "dag/1", api: MessageBatchesApi | None = None) -> int:
-        return plan_round(self.ledger, self.collected(key, api), 1)[0]
+        """Return the only batch of a run's first round; every run but `dag/1` has documents of its own."""
+        run_id = self.collected(key, api, repository=str(self._own_repository(key)))
+        return plan_round(self.ledger, run_id, 1)[0]
+
+    def _own_repository(self, key: str) -> Path:
+        folder = self.folder / key.replace("/", "-")
+        if key == "dag/1":
+            return self.repository
+        if not folder.exists():
+            folder.mkdir()
+            for file in self.repository.glob("*.py"):
+                (folder / file.name).write_text(f"{file.read_text()}# {key}\n")
+            git(folder, "init", "-q")
+            commit(folder, "first")
+        return folder
 
     def submit(self, batch_id: int, api: MessageBatchesApi | None = None) -> int:
         return submit(self.ledger, api or self.api, self.now, batch_id)

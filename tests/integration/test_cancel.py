@@ -118,7 +118,7 @@ def test_a_batch_that_may_be_one_of_two_in_doubt_is_not_canceled(night: SteppedN
     night.lose(first)
     (night.repository / "another.py").write_text("VALUE = 'another'\n")
     commit(night.repository, "another")
-    second = night.planned("dag/2")
+    [second] = plan_round(night.ledger, night.collected("dag/2"), 1)
     night.lose(second)
     run_id = night.row("batches", batch_id=second)["run_id"]
 
