@@ -188,13 +188,7 @@ def _timeline(plan: Plan, zone: str) -> Iterator[Text]:
     yield Text(f"{_local(start, zone):<{_BAR + 2 - len(_local(end, zone))}}{_local(end, zone)}")
     for run in drawn:
         yield _bar(run, plan.terms.window, start, end)
-    legend = [
-        ("━", "cyan", "window"),
-        ("─", "cyan", "still hoping"),
-        ("▒", "yellow", "canceled, rescued"),
-        ("│", "red", "due"),
-    ]
-    yield Text("  ").join(Text.assemble((mark, style), f" {what}") for mark, style, what in legend)
+    yield Text("  ").join(Text.assemble((mark, style), f" {what}") for mark, style, what in _LEGEND)
 
 
 def _bar(run: PlannedRun, window: timedelta, start: datetime, end: datetime) -> Text:

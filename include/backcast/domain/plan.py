@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Final
 
 from backcast.domain.capacity import Demand, Rate, Work, batches_to_split_into, drain, faster_by
-from backcast.domain.schedule import Due, RollingSchedule, Schedule, schedule_of
+from backcast.domain.schedule import Due, Schedule, schedule_of
 from backcast.domain.sla import (
     SHORTEST_INTERVAL,
     Cutoffs,
@@ -116,19 +116,17 @@ def make_plan(wish: Wish, now: datetime) -> Plan:
         runs_at_once=most_at_once((run.at, run.cutoffs.deadline) for run in runs),
         rounds=whole_rounds(fitting),
         batches=batches_to_split_into(terms.drain, terms.buffer),
-        faster_by=faster_by(_demands(wish, schedule, terms, runs), wish.rate),
+        faster_by=faster_by(_demands(wish, terms, runs), wish.rate),
     )
 
 
-def _demands(wish: Wish, schedule: Schedule, terms: Terms, runs: tuple[PlannedRun, ...]) -> list[Demand]:
+def _demands(wish: Wish, terms: Terms, runs: tuple[PlannedRun, ...]) -> list[Demand]:
     """Return what must be answered synchronously when every batch takes its whole window and brings nothing."""
-    rolling = isinstance(schedule, RollingSchedule)
-    latest: dict[datetime, datetime] = {}
+    first: dict[datetime, datetime] = {}
     for run in runs[:_RUNS_WEIGHED]:
-        # All slots of one report together ask for each document once; a rolling run has documents of its own.
-        deadline = run.cutoffs.deadline
-        latest[deadline] = min(run.at, latest.get(deadline, run.at)) if not rolling else run.at
+        # All slots of one report together ask for each document once; every rolling run has a deadline of its own.
+        first.setdefault(run.cutoffs.deadline, run.at)
     return [
         Demand(at + terms.window + terms.overhead + terms.settle, deadline - terms.publish - terms.margin, wish.work)
-        for deadline, at in latest.items()
+        for deadline, at in first.items()
     ]

@@ -9,8 +9,8 @@ from backcast.domain.doubt import may_be
 from backcast.domain.errors import ApiError, InputError
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.runs import load_run, lock_run
-from backcast.services.claims import withdraw
 from backcast.services.doubt import intent_of, open_sightings, resolve_doubts
+from backcast.services.rounds import withdraw
 
 if TYPE_CHECKING:
     from backcast.anthropic_api.batches import MessageBatchesApi

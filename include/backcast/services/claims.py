@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from backcast.ledger.connection import Connection, Ledger, sql
 from backcast.ledger.runs import load_run, lock_run
 from backcast.services.fault_points import FaultPoint, reached
-from backcast.services.rounds import INHERITED_ROUND
+from backcast.services.rounds import INHERITED_ROUND, withdraw
 
 if TYPE_CHECKING:
     from backcast.services.open_run import Clock
@@ -60,19 +60,6 @@ def take_over(connection: Connection, clock: Clock, run_id: int) -> None:
     for left in connection.execute(sql("claims_of_left_runs"), {"run_id": run_id, "now": clock()}).fetchall():
         lock_run(connection, left["run_id"])
         withdraw(connection, left["run_id"], f"run {run_id} has taken over what this run left")
-
-
-def withdraw(connection: Connection, run_id: int, why: str) -> list[int]:
-    """Withdraw what a run has not sent, and release its claims on it; returns the ids of the withdrawn batches.
-
-    Args:
-        connection: in a transaction that holds the run.
-        run_id: the run.
-        why: is noted with the batches.
-    """
-    withdrawn = connection.execute(sql("withdraw_batches"), {"run_id": run_id, "note": why}).fetchall()
-    connection.execute(sql("release_claims"), {"run_id": run_id})
-    return [row["batch_id"] for row in withdrawn]
 
 
 def _elsewhere(connection: Connection, clock: Clock, run_id: int) -> dict[int, int]:

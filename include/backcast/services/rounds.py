@@ -76,9 +76,21 @@ def replace_batch(connection: Connection, over: Row) -> int:
     )
     if over["run_canceled_at"] is not None or row["released"]:
         why = "the run was canceled" if over["run_canceled_at"] is not None else "another run has taken this over"
-        connection.execute(sql("withdraw_batches"), {"run_id": over["run_id"], "note": why})
-        connection.execute(sql("release_claims"), {"run_id": over["run_id"]})
+        withdraw(connection, over["run_id"], why)
     return batch_id
+
+
+def withdraw(connection: Connection, run_id: int, why: str) -> list[int]:
+    """Withdraw what a run has not sent, and release its claims on it; returns the ids of the withdrawn batches.
+
+    Args:
+        connection: in a transaction that holds the run.
+        run_id: the run.
+        why: is noted with the batches.
+    """
+    withdrawn = connection.execute(sql("withdraw_batches"), {"run_id": run_id, "note": why}).fetchall()
+    connection.execute(sql("release_claims"), {"run_id": run_id})
+    return [row["batch_id"] for row in withdrawn]
 
 
 def insert_batch(connection: Connection, batch: Row) -> tuple[int, str]:
