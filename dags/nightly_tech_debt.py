@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import dag
 
 from backcast.orchestration.form import batch_params, default_args, documentation
-from backcast.orchestration.tasks import a_round, collect, inherited, open_run, publish, resubmit_failures
+from backcast.orchestration.tasks import a_round, collect, inherited, open_run, publish, rescue, resubmit_failures
 
 WORKFLOW = "nightly_tech_debt"
 
@@ -24,8 +24,9 @@ def nightly_tech_debt() -> None:
     run = open_run(WORKFLOW)
     collected = collect(run)
     published = publish(WORKFLOW, run)
-    run >> collected >> a_round(run, 1) >> resubmit_failures(run, 2) >> a_round(run, 2) >> published
-    collected >> inherited(run) >> published
+    rescued = rescue(run)
+    run >> collected >> a_round(run, 1) >> resubmit_failures(run, 2) >> a_round(run, 2) >> rescued >> published
+    collected >> inherited(run) >> rescued
 
 
 nightly_tech_debt()

@@ -13,9 +13,12 @@ from tests.support import WORKFLOW, commit, git
 
 from backcast.anthropic_api.batches import MessageBatchesApi
 from backcast.domain.errors import InDoubtError
+from backcast.ledger.runs import load_run
 from backcast.services.collect import collect
 from backcast.services.doubt import resolve_doubts
 from backcast.services.open_run import open_run
+from backcast.services.open_work import weigh
+from backcast.services.rescue import Rescued, rescue
 from backcast.services.rounds import plan_round
 from backcast.services.submit import submit
 from backcast.settings import run_settings
@@ -39,10 +42,12 @@ DAY = 86_400.0
 class SteppedNight:
     """A simulator in this process whose clock is everybody's, and the services on it."""
 
-    def __init__(self, ledger: Ledger, folder: Path, documents: int = 3) -> None:
+    def __init__(self, ledger: Ledger, folder: Path, documents: int = 3, settings: Settings | None = None) -> None:
         self.ledger, self.folder = ledger, folder
         self.simulator = Simulator(
-            SteppedClock(START), answerer_named("analyst"), Settings(workspaces={"k": "w", "l": "w"})
+            SteppedClock(START),
+            answerer_named("analyst"),
+            settings or Settings(workspaces={"k": "w", "l": "w"}),
         )
         self.api = self.api_with("k")
         self.repository = folder / "repository"
@@ -70,10 +75,10 @@ class SteppedNight:
         collect(self.ledger, self.now, run_id, cache=self.folder)
         return run_id
 
-    def planned(self, key: str = "dag/1", api: MessageBatchesApi | None = None) -> int:
+    def planned(self, key: str = "dag/1", api: MessageBatchesApi | None = None, **params: Any) -> int:
         """Return the only batch of a run's first round; every run but `dag/1` has documents of its own."""
-        run_id = self.collected(key, api, repository=str(self._own_repository(key)))
-        return plan_round(self.ledger, run_id, 1)[0]
+        run_id = self.collected(key, api, repository=str(self._own_repository(key)), **params)
+        return plan_round(self.ledger, self.now, run_id, 1)[0]
 
     def _own_repository(self, key: str) -> Path:
         folder = self.folder / key.replace("/", "-")
@@ -89,6 +94,23 @@ class SteppedNight:
 
     def submit(self, batch_id: int, api: MessageBatchesApi | None = None) -> int:
         return submit(self.ledger, api or self.api, self.now, batch_id)
+
+    def rescue(self, run_id: int, *, final: bool = True, **more: Any) -> Rescued:
+        return rescue(self.ledger, self.api, self.now, run_id, final=final, pause=self.pause, **more)
+
+    def rescue_with(self, pause: Pause, run_id: int) -> Rescued:
+        return rescue(self.ledger, self.api, self.now, run_id, final=True, pause=pause)
+
+    def cancel_at(self, batch_id: int) -> dt.datetime:
+        with self.ledger.connect() as connection:
+            run = load_run(connection, self.row("batches", batch_id=batch_id)["run_id"])
+            return weigh(connection, self.now(), run).cutoffs.cancel_at
+
+    async def pause(self, seconds: float) -> None:
+        self.simulator.advance(seconds)
+        # So that what is under way is answered meanwhile.
+        for _ in range(200):
+            await asyncio.sleep(0)
 
     def lose(self, batch_id: int, api: MessageBatchesApi | None = None, **fault: Any) -> None:
         self.faults({"kind": "drop", "when": "after"} | fault)

@@ -53,7 +53,8 @@ class Night:
 
     def round(self, run_id: int, number: int) -> list[int]:
         batches = [
-            submit(self.ledger, self.api, clock, batch_id) for batch_id in plan_round(self.ledger, run_id, number)
+            submit(self.ledger, self.api, clock, batch_id)
+            for batch_id in plan_round(self.ledger, clock, run_id, number)
         ]
         for batch_id in batches:
             self.wait(batch_id)

@@ -109,7 +109,7 @@ def resubmit(*, run: int, again: bool, ledger: str) -> None:
     """Let a held RUN go on; with --again, send again what cannot be settled, which may be paid for twice."""
     from backcast.services.cancel import resubmit_run
 
-    given_up = resubmit_run(Ledger(ledger), run, again=again)
+    given_up = resubmit_run(Ledger(ledger), _now, run, again=again)
     for batch_id in given_up:
         click.echo(f"Batch {batch_id} is given up: its requests are sent again, and may be paid for twice.")
     click.echo(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -16,7 +16,8 @@ from backcast.domain.documents import Selection
 from backcast.domain.durations import parse_duration
 from backcast.domain.errors import InputError
 from backcast.domain.pricing import Model, Price
-from backcast.domain.workflow import PromptVersion, RunSettings
+from backcast.domain.rescue import RescueTerms
+from backcast.domain.workflow import Budget, PromptVersion, RunSettings
 from backcast.yaml_errors import schema_errors
 
 if TYPE_CHECKING:
@@ -160,7 +161,34 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
         prompt=load_prompt(workflow, declared["prompt"]),
         dry_run=bool(params.get("dry_run")),
         full=bool(params.get("full")),
+        rescue=_rescue(declared),
+        budget=_budget(params, declared),
     )
+
+
+def _rescue(declared: Mapping[str, Any]) -> RescueTerms:
+    given: dict[str, Any] = declared.get("rescue", {})
+    return RescueTerms(**{**given, "first": tuple(given.get("first", ()))})
+
+
+def _budget(params: Mapping[str, Any], declared: Mapping[str, Any]) -> Budget:
+    given: dict[str, Any] = declared.get("budget", {})
+    month = os.environ.get("BACKCAST_MAX_USD_A_MONTH") or given.get("month")
+    return Budget(
+        run=_usd("max_usd", _first(params, "max_usd", given.get("run"))), month=_usd("max_usd_a_month", month)
+    )
+
+
+def _usd(name: str, given: object) -> Decimal | None:
+    if given is None:
+        return None
+    try:
+        amount = Decimal(str(given))
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not amount.is_finite() or amount < 0:
+        raise InputError(f"{name} is {given!r}: write an amount in US$ such as 12.50.")
+    return amount
 
 
 def _first(params: Mapping[str, Any], name: str, declared: Any) -> Any:  # noqa: ANN401  YAML holds anything

@@ -108,6 +108,7 @@ def _settings(knobs: Knobs) -> Settings:
         workspaces={key: workspace for key, workspace in named},  # noqa: C416  the pairs are lists
         readings=readings,
         tier=None if knobs.tier == "off" else knobs.tier,
+        messages_per_minute=knobs.messages_per_minute,
         spend_limit=None if knobs.spend_limit is None else SpendLimit(knobs.spend_limit, knobs.spend_limit_kind),
     )
 

@@ -35,6 +35,7 @@ class Knobs:
     answers: Literal["analyst", "echo"]
     api_keys: tuple[str, ...]
     tier: Tier | Literal["off"]
+    messages_per_minute: int | None
     spend_limit: float | None
     spend_limit_kind: SpendLimitKind
     readings: tuple[str, ...]
@@ -123,6 +124,12 @@ _GROUPS: dict[str, list[click.Option]] = {
                 f"{name}: {limits.calls_a_minute} calls a simulated minute, {limits.queued_requests} requests queued"
                 for name, limits in LIMITS.items()
             ),
+        ),
+        click.Option(
+            ["--messages-per-minute"],
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Refuse more synchronous messages than this in a simulated minute, with a 429 that says when to come.",
         ),
         click.Option(
             ["--spend-limit"],

@@ -60,8 +60,7 @@ class RateLimited:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI call."""
-        counted = scope["type"] == "http" and scope["path"].startswith("/v1/messages/batches")
-        allowance = self._simulator.allowance() if counted else None
+        allowance = self._allowance(scope)
         if allowance is None:
             await self._app(scope, receive, send)
             return
@@ -74,6 +73,13 @@ class RateLimited:
             await self._app(scope, receive, with_headers)
         else:
             await refuse(scope, receive, with_headers, allowance.refusal())
+
+    def _allowance(self, scope: Scope) -> Allowance | None:
+        if scope["type"] != "http":
+            return None
+        if scope["path"].startswith("/v1/messages/batches"):
+            return self._simulator.allowance()
+        return self._simulator.message_allowance() if scope["path"] == "/v1/messages" else None
 
 
 def _rate_headers(allowance: Allowance, now: dt.datetime) -> dict[str, str]:

@@ -66,7 +66,7 @@ class Settings:
     """How a simulator behaves.
 
     `api_keys` are those of the default workspace, `workspaces` maps the other keys to theirs; without either, any
-    key will do. Without a `tier` nothing is rate limited.
+    key will do. Without a `tier` batch endpoints are not rate limited, without `messages_per_minute` messages are not.
     """
 
     odds: Odds = field(default_factory=Odds)
@@ -74,6 +74,7 @@ class Settings:
     workspaces: Mapping[str, str] = field(default_factory=dict)
     readings: Readings = Readings()
     tier: Tier | None = None
+    messages_per_minute: int | None = None
     spend_limit: SpendLimit | None = None
 
     def workspace_of(self, key: str) -> str | None:

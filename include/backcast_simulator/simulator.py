@@ -61,6 +61,8 @@ class Simulator:
         self._synchronous = [Charge(**charge) for charge in self._store.entries("charges")]
         self._costs_of_ended: dict[str, float] = {}
         self._rate = None if self.settings.tier is None else RateLimit(LIMITS[self.settings.tier].calls_a_minute)
+        messages = self.settings.messages_per_minute
+        self._message_rate = None if messages is None else RateLimit(messages)
         self._lock = threading.RLock()
         self._store.note("clock", clock.kept())
 
@@ -258,6 +260,10 @@ class Simulator:
     def allowance(self) -> Allowance | None:
         """Count one call of a batch endpoint against the rate limit; None when there is no limit."""
         return None if self._rate is None else self._rate.take(self.clock.now())
+
+    def message_allowance(self) -> Allowance | None:
+        """Count one synchronous message against its rate limit; None when there is no limit."""
+        return None if self._message_rate is None else self._message_rate.take(self.clock.now())
 
     def log(self, call: dict[str, Any]) -> None:
         """Remember a call."""

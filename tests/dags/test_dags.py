@@ -95,20 +95,20 @@ def test_every_parameter_has_a_description_and_a_schema(parsed: dict[str, Any]) 
 def test_the_night_goes_through_its_stages_in_order(parsed: dict[str, Any]) -> None:
     tasks = parsed["dags"]["nightly_tech_debt"]["tasks"]
     order = ["open_run", "collect"]
-    order += [f"round_1.{name}" for name in ("plan_batches", "batch.submit", "batch.wait", "batch.ingest")]
+    steps = ("plan_batches", "batch.submit", "batch.wait", "batch.ingest", "batch.rescue")
+    order += [f"round_1.{step}" for step in steps]
     order += ["resubmit_failures"]
-    order += [f"round_2.{name}" for name in ("plan_batches", "batch.submit", "batch.wait", "batch.ingest")]
-    order += ["publish"]
-    steps = ("wait_for_other_runs", "plan_batches", "batch.submit", "batch.wait", "batch.ingest")
-    beside = [f"inherited.{step}" for step in steps]
+    order += [f"round_2.{step}" for step in steps]
+    order += ["rescue", "publish"]
+    beside = [f"inherited.{step}" for step in ("wait_for_other_runs", *steps)]
     assert sorted(tasks) == sorted(order + beside)
-    for before, after in [*itertools.pairwise(order), *itertools.pairwise(["collect", *beside, "publish"])]:
+    for before, after in [*itertools.pairwise(order), *itertools.pairwise(["collect", *beside, "rescue"])]:
         assert after in tasks[before]["downstream"], (before, after)
 
 
 def test_a_round_with_nothing_to_send_does_not_stop_what_follows(parsed: dict[str, Any]) -> None:
     tasks = parsed["dags"]["nightly_tech_debt"]["tasks"]
-    for name in ("resubmit_failures", "round_2.plan_batches", "inherited.plan_batches", "publish"):
+    for name in ("resubmit_failures", "round_2.plan_batches", "inherited.plan_batches", "rescue", "publish"):
         assert tasks[name]["trigger_rule"] == "none_failed"
 
 

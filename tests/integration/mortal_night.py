@@ -22,7 +22,7 @@ from backcast.services.reconcile import Folders, finish_run
 from backcast.settings import run_settings
 
 
-def main(dsn: str, base_url: str, repository: str, folder: Path) -> None:
+def main(dsn: str, base_url: str, repository: str, folder: Path, sla: str) -> None:
     survived = folder / "died-at"
     late = timedelta(minutes=float((folder / "minutes").read_text()))
 
@@ -40,7 +40,7 @@ def main(dsn: str, base_url: str, repository: str, folder: Path) -> None:
 
     listen(die)
     ledger, api, folders = Ledger(dsn), api_at(base_url), Folders(folder / "cache", folder / "reports")
-    settings = run_settings(WORKFLOW, {"repository": repository})
+    settings = run_settings(WORKFLOW, {"repository": repository, "sla": sla})
     run_id = open_run(ledger, api, now, settings, external_key="mortal/1")
     while True:
         try:
@@ -53,4 +53,4 @@ def main(dsn: str, base_url: str, repository: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]), sys.argv[5])

@@ -118,7 +118,7 @@ def test_a_batch_that_may_be_one_of_two_in_doubt_is_not_canceled(night: SteppedN
     night.lose(first)
     (night.repository / "another.py").write_text("VALUE = 'another'\n")
     commit(night.repository, "another")
-    [second] = plan_round(night.ledger, night.collected("dag/2"), 1)
+    [second] = plan_round(night.ledger, night.now, night.collected("dag/2"), 1)
     night.lose(second)
     run_id = night.row("batches", batch_id=second)["run_id"]
 
@@ -133,9 +133,9 @@ def test_a_batch_that_may_be_one_of_two_in_doubt_is_not_canceled(night: SteppedN
 
 def test_what_a_simulator_took_with_it_keeps_no_later_run_waiting(night: SteppedNight) -> None:
     sent = night.submit(night.planned("dag/1"))
-    assert plan_round(night.ledger, night.collected("dag/2"), 1) == []
+    assert plan_round(night.ledger, night.now, night.collected("dag/2"), 1) == []
 
     assert len(cancel_lost_runs(night.ledger, night.now)) == 2
 
     assert night.row("batches", batch_id=sent)["state"] == "given_up"
-    assert len(plan_round(night.ledger, night.collected("dag/3"), 1)) == 1
+    assert len(plan_round(night.ledger, night.now, night.collected("dag/3"), 1)) == 1

@@ -66,7 +66,7 @@ def fail_always(night: SteppedNight, times: int = 9) -> None:
 def test_what_is_in_flight_in_one_run_is_answered_in_the_other_too_and_paid_for_once(night: SteppedNight) -> None:
     batch_id = night.submit(night.planned("dag/1"))
     second = night.collected("dag/2")
-    assert plan_round(night.ledger, second, 1) == []
+    assert plan_round(night.ledger, night.now, second, 1) == []
     elsewhere = waits(night, second)
     assert elsewhere == {run_of(night, batch_id): DOCUMENTS}
     assert told(elsewhere) == f"{DOCUMENTS} documents that run {run_of(night, batch_id)} asked for"
@@ -74,7 +74,7 @@ def test_what_is_in_flight_in_one_run_is_answered_in_the_other_too_and_paid_for_
 
     assert waits(night, second) == {}
 
-    assert plan_round(night.ledger, second, INHERITED_ROUND) == []
+    assert plan_round(night.ledger, night.now, second, INHERITED_ROUND) == []
     run = published(night, second)
     assert (run["answered"], run["reused"], run["unanswered"]) == (0, DOCUMENTS, 0)
     assert published(night, run_of(night, batch_id))["answered"] == DOCUMENTS
@@ -107,7 +107,7 @@ def test_what_failed_once_is_left_to_the_run_that_may_try_it_again(night: Steppe
     assert waits(night, second) == {first: DOCUMENTS}
     resubmit_failures(night.ledger, first, 2)
     assert waits(night, second) == {first: DOCUMENTS}
-    [again] = plan_round(night.ledger, first, 2)
+    [again] = plan_round(night.ledger, night.now, first, 2)
     answered(night, night.submit(again))
     assert waits(night, second) == {}
     assert published(night, second)["reused"] == DOCUMENTS
@@ -115,18 +115,21 @@ def test_what_failed_once_is_left_to_the_run_that_may_try_it_again(night: Steppe
 
 
 def test_what_one_run_gave_up_is_inherited_by_the_other(night: SteppedNight) -> None:
-    fail_always(night)
-    batch_id = night.submit(night.planned("dag/1"))
-    first, second = run_of(night, batch_id), night.collected("dag/2")
+    passing = {"outcome": "errored", "error_type": "overloaded_error", "attempts": [1]}
+    night.simulator.set_rules(parse_rules([passing, {"outcome": "malformed", "attempts": [2]}]))
+    batch_id = night.submit(night.planned("dag/1", sla="96h"))
+    first, second = run_of(night, batch_id), night.collected("dag/2", sla="96h")
     answered(night, batch_id)
     resubmit_failures(night.ledger, first, 2)
-    answered(night, night.submit(plan_round(night.ledger, first, 2)[0]))
+    answered(night, night.submit(plan_round(night.ledger, night.now, first, 2)[0]))
+    assert waits(night, second) == {first: DOCUMENTS}
+    night.rescue(first)
     night.simulator.set_rules([])
 
     assert waits(night, second) == {}
 
-    [inherited] = plan_round(night.ledger, second, INHERITED_ROUND)
-    third = night.collected("dag/3")
+    [inherited] = plan_round(night.ledger, night.now, second, INHERITED_ROUND)
+    third = night.collected("dag/3", sla="96h")
     assert waits(night, third) == {second: DOCUMENTS}
     answered(night, night.submit(inherited))
     assert published(night, second)["answered"] == DOCUMENTS
@@ -144,7 +147,7 @@ def test_what_a_canceled_run_had_not_sent_is_free_at_once_and_what_it_had_sent_w
     assert waits(night, second)
     cancel_run(night.ledger, night.api, night.now, run_of(night, planned))
     assert waits(night, second) == {}
-    [inherited] = plan_round(night.ledger, second, INHERITED_ROUND)
+    [inherited] = plan_round(night.ledger, night.now, second, INHERITED_ROUND)
     night.submit(inherited)
     cancel_run(night.ledger, night.api, night.now, second)
     third = night.collected("dag/3")
@@ -154,7 +157,7 @@ def test_what_a_canceled_run_had_not_sent_is_free_at_once_and_what_it_had_sent_w
 
     assert waits(night, third) == {}
     assert night.row("batches", batch_id=inherited)["canceled"] == DOCUMENTS
-    assert len(plan_round(night.ledger, third, INHERITED_ROUND)) == 1
+    assert len(plan_round(night.ledger, night.now, third, INHERITED_ROUND)) == 1
 
 
 def test_what_a_run_that_somebody_ended_has_not_sent_is_taken_over_and_never_sent_by_it(night: SteppedNight) -> None:
@@ -164,7 +167,7 @@ def test_what_a_run_that_somebody_ended_has_not_sent_is_taken_over_and_never_sen
 
     assert waits(night, second) == {}
 
-    [inherited] = plan_round(night.ledger, second, INHERITED_ROUND)
+    [inherited] = plan_round(night.ledger, night.now, second, INHERITED_ROUND)
     # Somebody clears the tasks of the first run, of which nothing is left to send.
     assert night.submit(planned) == planned
     assert night.row("batches", batch_id=planned)["state"] == "withdrawn"
@@ -182,7 +185,7 @@ def test_a_refused_batch_of_a_run_that_was_taken_over_is_not_sent_again(night: S
         night.submit(planned)
     mark_left(night.ledger, night.now, [first])
     second = night.collected("dag/2")
-    assert len(plan_round(night.ledger, second, 1)) == 1
+    assert len(plan_round(night.ledger, night.now, second, 1)) == 1
 
     stands = night.submit(planned)
 
@@ -201,7 +204,7 @@ def test_what_failed_in_a_run_that_was_taken_over_gets_no_child(night: SteppedNi
     mark_left(night.ledger, night.now, [first])
     night.collected("dag/2")
     assert resubmit_failures(night.ledger, first, 2).counts.total() == 0
-    assert plan_round(night.ledger, first, 2) == []
+    assert plan_round(night.ledger, night.now, first, 2) == []
 
 
 def test_what_a_left_run_has_in_flight_stays_its_own(night: SteppedNight) -> None:
@@ -221,7 +224,7 @@ def test_a_run_past_its_deadline_keeps_nobody_waiting(night: SteppedNight) -> No
     night.planned("dag/1")
     night.simulator.advance(31 * 3600)
     second = night.collected("dag/2")
-    assert len(plan_round(night.ledger, second, 1)) == 1
+    assert len(plan_round(night.ledger, night.now, second, 1)) == 1
 
 
 def test_nobody_waits_past_the_own_deadline(night: SteppedNight) -> None:
@@ -232,7 +235,7 @@ def test_nobody_waits_past_the_own_deadline(night: SteppedNight) -> None:
     assert waits(night, second)
     night.simulator.advance(1)
     assert waits(night, second) == {}
-    assert plan_round(night.ledger, second, INHERITED_ROUND) == []
+    assert plan_round(night.ledger, night.now, second, INHERITED_ROUND) == []
     assert published(night, second)["unanswered"] == DOCUMENTS
     assert night.row("documents", run_id=second)["reason"] == (
         f"in flight: run {first} asked for it and had no answer in time"
@@ -242,9 +245,9 @@ def test_nobody_waits_past_the_own_deadline(night: SteppedNight) -> None:
 def test_a_full_run_takes_only_answers_that_came_after_it_began(night: SteppedNight) -> None:
     answered(night, night.submit(night.planned("dag/1")))
     second = night.collected("dag/2", full=True)
-    [batch_id] = plan_round(night.ledger, second, 1)
+    [batch_id] = plan_round(night.ledger, night.now, second, 1)
     third = night.collected("dag/3", full=True)
-    assert plan_round(night.ledger, third, 1) == []
+    assert plan_round(night.ledger, night.now, third, 1) == []
     assert waits(night, third) == {second: DOCUMENTS}
     answered(night, night.submit(batch_id))
     assert waits(night, third) == {}
@@ -257,7 +260,7 @@ def test_an_estimate_claims_nothing_and_waits_for_nobody(night: SteppedNight) ->
     assert waits(night, first) == {}
     second = night.collected("dag/2")
     assert night.row("runs", run_id=first)["estimated_requests"] == DOCUMENTS
-    assert len(plan_round(night.ledger, second, 1)) == 1
+    assert len(plan_round(night.ledger, night.now, second, 1)) == 1
 
 
 def test_a_run_that_reconcile_finishes_waits_for_the_other_too(night: SteppedNight, tmp_path: Path) -> None:

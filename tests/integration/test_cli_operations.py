@@ -62,7 +62,7 @@ def planned(night: Night, tmp_path: Path) -> tuple[int, int]:
     commit(folder, "first")
     run_id = night.open("dag/1", repository=str(folder))
     collect(night.ledger, clock, run_id, cache=tmp_path)
-    [batch_id] = plan_round(night.ledger, run_id, 1)
+    [batch_id] = plan_round(night.ledger, clock, run_id, 1)
     return run_id, batch_id
 
 

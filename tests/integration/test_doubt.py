@@ -617,7 +617,7 @@ def test_results_that_are_gone_hold_and_are_only_paid_again_when_somebody_says_s
     assert night.row("alerts", kind="results_gone")
     assert night.submit(batch_id) == batch_id
 
-    resubmit_run(night.ledger, night.row("batches", batch_id=batch_id)["run_id"], again=True)
+    resubmit_run(night.ledger, night.now, night.row("batches", batch_id=batch_id)["run_id"], again=True)
 
     assert night.submit(batch_id) != batch_id
 
@@ -635,9 +635,9 @@ def test_a_batch_canceled_by_somebody_else_holds_its_run_until_somebody_decides(
         resubmit_failures(night.ledger, run_id, 2)
     assert night.row("alerts", kind="canceled_by_another")
 
-    resubmit_run(night.ledger, run_id, again=False)
+    resubmit_run(night.ledger, night.now, run_id, again=False)
     resubmit_failures(night.ledger, run_id, 2)
-    assert len(plan_round(night.ledger, run_id, 2)) == 1
+    assert len(plan_round(night.ledger, night.now, run_id, 2)) == 1
 
     cancel_run(night.ledger, night.api, night.now, run_id)
     assert publish(night.ledger, night.now, run_id, reports=tmp_path / "reports").report

@@ -20,13 +20,11 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parents[2]
 MOST_DEATHS = len(FaultPoint) + 1
 # Where every one of these nights dies; the others are those of what fails beside.
+AT_THE_CUT_OFF = {point for point in FaultPoint if point.value.startswith(("cut_off", "rescue.call", "rescue.answer"))}
 ALWAYS = (
     set(FaultPoint)
-    - {FaultPoint.SUBMIT_CREATED, FaultPoint.SUBMIT_CONFIRMED}
-    - {
-        FaultPoint.SUBMIT_REFUSED,
-        FaultPoint.SUBMIT_IN_DOUBT,
-    }
+    - AT_THE_CUT_OFF
+    - {FaultPoint.SUBMIT_CREATED, FaultPoint.SUBMIT_CONFIRMED, FaultPoint.SUBMIT_REFUSED, FaultPoint.SUBMIT_IN_DOUBT}
 )
 
 
@@ -68,7 +66,7 @@ def test_killed_at_every_point_it_pays_once_and_loses_nothing(  # noqa: PLR0913,
     (tmp_path / "minutes").write_text("0")
     (tmp_path / "died-at").touch()
     command = [sys.executable, "-m", "tests.integration.mortal_night"]
-    arguments = [ledger.dsn, simulator.base_url, str(repository), str(tmp_path)]
+    arguments = [ledger.dsn, simulator.base_url, str(repository), str(tmp_path), "30h"]
     for _ in range(MOST_DEATHS):
         survived = (tmp_path / "died-at").read_text()
         # The fault is for the one create call that is not killed before its end.
@@ -89,3 +87,31 @@ def test_killed_at_every_point_it_pays_once_and_loses_nothing(  # noqa: PLR0913,
         stored = connection.execute("SELECT wire_id FROM results ORDER BY wire_id").fetchall()
     assert [row["outcome"] for row in outcomes] == ["answered", "answered"]
     assert {row["wire_id"] for row in stored} >= {charge["custom_id"] for charge in simulator.bill()}
+
+
+def test_killed_at_every_point_of_a_cut_off_it_is_in_time_and_pays_again_at_most_for_what_was_in_flight(
+    ledger: Ledger, simulator: Any, repository: Path, tmp_path: Path
+) -> None:
+    # It ends only after the 24 hours of the simulator's clock.
+    simulator.rules({"attempts": [1], "outcome": "expired"})
+    (tmp_path / "minutes").write_text("0")
+    (tmp_path / "died-at").write_text("".join(f"{point}\n" for point in set(FaultPoint) - AT_THE_CUT_OFF))
+    arguments = [ledger.dsn, simulator.base_url, str(repository), str(tmp_path), "90m"]
+    for _ in range(MOST_DEATHS):
+        command = [sys.executable, "-m", "tests.integration.mortal_night", *arguments]
+        done = subprocess.run(command, cwd=PROJECT, check=False, timeout=120)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL
+    assert done.returncode == 0
+
+    assert {FaultPoint(name) for name in (tmp_path / "died-at").read_text().split()} == set(FaultPoint)
+    paid = Counter(charge["document_sha256"] for charge in simulator.bill())
+    with ledger.connect() as connection:
+        outcomes = connection.execute("SELECT outcome FROM documents ORDER BY path").fetchall()
+        states = Counter(row["state"] for row in connection.execute("SELECT state FROM calls").fetchall())
+        run = connection.execute("SELECT * FROM runs").fetchone() or {}
+    assert [row["outcome"] for row in outcomes] == ["answered", "answered"]
+    assert run["published_at"] < run["deadline"]
+    assert states["answered"] == 2
+    assert paid.total() <= 2 + states["lost"]

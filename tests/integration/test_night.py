@@ -114,8 +114,8 @@ def test_every_step_called_twice_does_its_work_once(night: Night, repository: Pa
     assert night.open("dag/1", repository="/elsewhere") == run_id
     first = collect(night.ledger, clock, run_id, cache=night.folder)
     assert collect(night.ledger, clock, run_id, cache=night.folder) == first
-    [batch_id] = plan_round(night.ledger, run_id, 1)
-    assert plan_round(night.ledger, run_id, 1) == [batch_id]
+    [batch_id] = plan_round(night.ledger, clock, run_id, 1)
+    assert plan_round(night.ledger, clock, run_id, 1) == [batch_id]
     submit(night.ledger, night.api, clock, batch_id)
     assert submit(night.ledger, night.api, clock, batch_id) == batch_id
     night.wait(batch_id)
@@ -133,7 +133,7 @@ def test_a_dry_run_sends_nothing(night: Night, repository: Path, simulator: Any)
 
     assert collection.to_send == 2
     assert collection.estimated_usd > 0
-    assert plan_round(night.ledger, run_id, 1) == []
+    assert plan_round(night.ledger, clock, run_id, 1) == []
     assert publish(night.ledger, clock, run_id, reports=night.folder).report is None
     assert simulator.bill() == []
 

@@ -130,7 +130,7 @@ def test_a_row_that_lacks_in_two_whole_reads_is_missing_and_its_request_goes_aga
     assert reads(night) == 2
     run_id = run_of(night, batch_id)
     resubmit_failures(night.ledger, run_id, 2)
-    [second] = plan_round(night.ledger, run_id, 2)
+    [second] = plan_round(night.ledger, night.now, run_id, 2)
     assert night.row("batches", batch_id=second)["request_count"] == 2
     # What was counted off is not read again.
     assert read(night, batch_id).missing == 2
@@ -198,13 +198,13 @@ def test_results_that_are_gone_are_never_sent_again_but_by_a_person(
     assert awaited_batch(night.ledger, night.api, night.now, batch_id).batch_id == batch_id
     reconcile(night.ledger, night.api, night.now, Folders(tmp_path, tmp_path / "reports"), [run_id])
     assert resubmit_failures(night.ledger, run_id, 2).counts.total() == 0
-    assert plan_round(night.ledger, run_id, 2) == []
+    assert plan_round(night.ledger, night.now, run_id, 2) == []
     with pytest.raises(InputError, match="--again"):
-        resubmit_run(night.ledger, run_id, again=False)
+        resubmit_run(night.ledger, night.now, run_id, again=False)
     assert night.row("alerts", kind="results_gone")["run_id"] == run_id
     assert creates(night) == 1
 
-    assert resubmit_run(night.ledger, run_id, again=True) == [batch_id]
+    assert resubmit_run(night.ledger, night.now, run_id, again=True) == [batch_id]
 
     awaited = awaited_batch(night.ledger, night.api, night.now, batch_id)
     assert awaited.batch_id != batch_id
@@ -273,9 +273,9 @@ def test_a_reader_that_dies_when_it_has_counted_off_a_canceled_batch_has_held_it
 
 def test_a_run_that_is_let_go_on_sends_what_somebody_else_canceled(night: SteppedNight, tmp_path: Path) -> None:
     run_id, _ = canceled_by_another(night)
-    resubmit_run(night.ledger, run_id, again=False)
+    resubmit_run(night.ledger, night.now, run_id, again=False)
     resubmit_failures(night.ledger, run_id, 2)
-    [second] = plan_round(night.ledger, run_id, 2)
+    [second] = plan_round(night.ledger, night.now, run_id, 2)
     night.submit(second)
     night.simulator.advance(DAY)
     assert read(night, second).succeeded == DOCUMENTS
@@ -334,7 +334,7 @@ def test_a_run_that_is_canceled_before_it_sends_sends_nothing(night: SteppedNigh
     assert submit(night.ledger, night.api, night.now, planned) == planned
     assert creates(night) == 0
     with pytest.raises(InputError, match="was canceled"):
-        resubmit_run(night.ledger, run_id, again=True)
+        resubmit_run(night.ledger, night.now, run_id, again=True)
     assert publish(night.ledger, night.now, run_id, reports=tmp_path / "reports").report
     assert night.row("runs", run_id=run_id)["unanswered"] == DOCUMENTS
 

@@ -44,7 +44,7 @@ def planned(night: Night, tmp_path: Path) -> int:
     commit(folder, "first")
     run_id = night.open("dag/1", repository=str(folder))
     collect(night.ledger, clock, run_id, cache=tmp_path)
-    [batch_id] = plan_round(night.ledger, run_id, 1)
+    [batch_id] = plan_round(night.ledger, clock, run_id, 1)
     return batch_id
 
 
@@ -138,7 +138,7 @@ def test_two_tasks_at_once_send_once(night: Night, planned: int, simulator: Any)
 
 
 def test_an_intent_that_is_too_old_is_not_sent(night: Night, planned: int, simulator: Any) -> None:
-    times = iter([datetime.now(UTC), datetime.now(UTC) + timedelta(hours=1)])
+    times = iter([datetime.now(UTC), datetime.now(UTC), datetime.now(UTC) + timedelta(hours=1)])
     with pytest.raises(ApiError, match="was not sent within"):
         submit(night.ledger, night.api, lambda: next(times), planned)
     assert creates(simulator) == 0

@@ -26,6 +26,8 @@ TABLES = [
     "unknown_rows",
     "findings",
     "results",
+    "calls",
+    "synchronous_capacity",
     "requests",
     "documents",
     "batches",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from backcast.services.ingest import ingest
 from backcast.services.open_run import open_run
 from backcast.services.publish import publish
 from backcast.services.reconcile import Folders, mark_left, reconcile
+from backcast.services.rescue import rescue
 from backcast.services.resubmit import resubmit_failures
 from backcast.services.rounds import INHERITED_ROUND, plan_round
 from backcast.services.submit import submit
@@ -111,6 +113,11 @@ OTHER_FAULTS: list[dict[str, Any]] = [
     {"kind": "error", "endpoint": "retrieve", "status": 404, "type": "not_found_error"},
     {"kind": "error", "endpoint": "results", "status": 404, "type": "not_found_error"},
     {"kind": "error", "endpoint": "models", "status": 529, "type": "overloaded_error"},
+    {"kind": "error", "endpoint": "messages", "status": 529, "type": "overloaded_error"},
+    {"kind": "error", "endpoint": "messages", "status": 429, "type": "rate_limit_error", "retry_after": 30},
+    {"kind": "drop", "endpoint": "messages", "when": "after"},
+    {"kind": "html", "endpoint": "messages", "status": 502},
+    {"kind": "error", "endpoint": "cancel", "status": 500},
     {"kind": "list_lag", "seconds": 600},
     {"kind": "not_found", "seconds": 60},
     {"kind": "expires", "share": 0.5},
@@ -161,7 +168,7 @@ class World:
     def __init__(self, seed: int, ledger: Ledger, repositories: list[Path], folder: Path) -> None:
         self.random = random.Random(seed)
         self.ledger = FlakyLedger(ledger.dsn)
-        self.folders = Folders(folder / "cache", folder / "reports")
+        self.folders = Folders(folder / "cache", folder / "reports", self._pause)
         self.simulator = self._simulator(seed)
         self.transport = SimulatorTransport(self.simulator, self._pause)
         http = httpx2.Client(transport=self.transport)
@@ -325,7 +332,7 @@ class World:
         ).fetchall():
             try:
                 if self.random.random() < 0.7:
-                    resubmit_run(self.ledger, run_id, again=False)
+                    resubmit_run(self.ledger, self.now, run_id, again=False)
                 else:
                     cancel_run(self.ledger, self.api, self.now, run_id)
             except ApiError as error:
@@ -341,6 +348,7 @@ class World:
             Task("plan 2", lambda: self._plan(run, 2)),
             Task("claims", lambda: not await_claims(self.ledger, self.now, run.run_id or 0)),
             Task("plan 3", lambda: self._plan(run, INHERITED_ROUND)),
+            Task("rescue", lambda: self._rescue(run.run_id or 0, final=True)),
             Task("publish", lambda: self._publish(run.run_id or 0)),
         ]
         return True
@@ -350,13 +358,14 @@ class World:
         return True
 
     def _plan(self, run: Run, number: int) -> bool:
-        batches = plan_round(self.ledger, run.run_id or 0, number)
+        batches = plan_round(self.ledger, self.now, run.run_id or 0, number)
         tasks = []
         for batch_id in batches:
             tasks += [
                 Task(f"submit {batch_id}", lambda batch_id=batch_id: self._submit(batch_id)),
                 Task(f"wait {batch_id}", lambda batch_id=batch_id: self._wait(batch_id)),
                 Task(f"ingest {batch_id}", lambda batch_id=batch_id: self._ingest(batch_id)),
+                Task(f"rescue {batch_id}", lambda: self._rescue(run.run_id or 0, final=False)),
             ]
         run.tasks[1:1] = tasks
         return True
@@ -375,6 +384,10 @@ class World:
     def _ingest(self, batch_id: int) -> bool:
         awaited = awaited_batch(self.ledger, self.api, self.now, batch_id)
         ingest(self.ledger, self.api, self.now, awaited.batch_id)
+        return True
+
+    def _rescue(self, run_id: int, *, final: bool) -> bool:
+        rescue(self.ledger, self.api, self.now, run_id, final=final, pause=self._pause)
         return True
 
     def _publish(self, run_id: int) -> bool:
@@ -404,7 +417,7 @@ class World:
             )
         }
         for charge in self.simulator.bill()["requests"]:
-            if charge["batch_id"] in second:
+            if charge["batch_id"] in second or charge["kind"] == "synchronous":
                 continue
             assert charge["custom_id"] in stored, f"{charge} was paid for and is not in the ledger"
             api_batch_id, result_type, cost = stored[charge["custom_id"]]
@@ -415,8 +428,23 @@ class World:
             "SELECT count(*) FROM (SELECT FROM results WHERE verdict = 'accepted' GROUP BY answer_key "
             "HAVING count(*) > 1) AS twice"
         ), "two runs paid for one answer"
+        self._check_synchronous()
         repeated = self._repeated()
         assert len(second) <= repeated, "more was paid twice than a proxy repeated"
+
+    def _check_synchronous(self) -> None:
+        """Each synchronous charge is a stored answer, or a call that is known to have no known end."""
+        known = Counter(
+            dict(
+                self.admin.execute(
+                    "SELECT content_hash, count(*) FROM calls JOIN requests USING (request_id) "
+                    "JOIN documents USING (document_id) WHERE calls.state IN ('answered', 'lost') GROUP BY content_hash"
+                ).fetchall()
+            )
+        )
+        charges = self.simulator.bill()["requests"]
+        charged = Counter(charge["document_sha256"] for charge in charges if charge["kind"] == "synchronous")
+        assert charged <= known, "a synchronous call was paid for that the ledger does not know"
 
     def _repeated(self) -> int:
         return sum("'kind': 'repeat'" in line for line in self.story)

@@ -47,6 +47,19 @@ def test_too_many_calls_of_all_batch_endpoints_together_are_refused_until_time_h
     world.retrieve(batch.id)
 
 
+def test_too_many_synchronous_messages_are_refused_until_time_has_passed() -> None:
+    world = Simulated(messages_per_minute=2)
+    world.client.messages.create(**params())
+    last = world.client.messages.with_raw_response.create(**params())
+    assert last.headers["anthropic-ratelimit-requests-remaining"] == "0"
+    with pytest.raises(anthropic.RateLimitError) as refused:
+        world.client.messages.create(**params())
+    world.wait(int(refused.value.response.headers["retry-after"]))
+    world.client.messages.create(**params())
+    # Batches have limits of their own.
+    world.create()
+
+
 def test_a_batch_must_fit_into_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LIMITS, "start", TierLimits(1000, 20))
     world = Simulated(tier="start")

@@ -89,6 +89,10 @@ class MessageBatchesApi:
         self._client = client
         self._connect = connect
 
+    async def connect(self) -> anthropic.AsyncAnthropic:
+        """Return an asynchronous client with the same key and base URL; whoever gets it closes it."""
+        return await self._connect()
+
     @property
     def base_url(self) -> str:
         """Where the API is."""
@@ -112,7 +116,7 @@ class MessageBatchesApi:
                 response = self._client.models.with_raw_response.retrieve(model)
             except anthropic.NotFoundError as error:
                 raise InputError(
-                    f"The API at {self.base_url} has no model {model!r} ({_text(error)}). Choose one that it has."
+                    f"The API at {self.base_url} has no model {model!r} ({text_of(error)}). Choose one that it has."
                 ) from error
         return Preflight(
             server_time=_server_time(response.headers.get("date")), simulated=_SIMULATOR_HEADER in response.headers
@@ -154,7 +158,7 @@ class MessageBatchesApi:
         except anthropic.APIStatusError as error:
             if _is_refusal(error):
                 raise RefusedError(
-                    f"The API refused the batch with {error.status_code}: {_text(error)}",
+                    f"The API refused the batch with {error.status_code}: {text_of(error)}",
                     # A spend cap is a 429 too, but says no time after which to come again.
                     passing=error.status_code == _RATE_LIMITED and "retry-after" in error.response.headers,
                 ) from error
@@ -229,7 +233,7 @@ class MessageBatchesApi:
             ) from error
         except (anthropic.AuthenticationError, anthropic.PermissionDeniedError) as error:
             raise RefusedError(
-                f"The API at {self.base_url} does not take the key ({_text(error)}). Check the key in the connection "
+                f"The API at {self.base_url} does not take the key ({text_of(error)}). Check the key in the connection "
                 "anthropic_default, or ANTHROPIC_API_KEY."
             ) from error
         except (anthropic.AnthropicError, httpx2.HTTPError) as error:
@@ -255,12 +259,17 @@ def _is_refusal(error: anthropic.APIStatusError) -> bool:
     if error.status_code == _TOO_LARGE:
         # Written by the edge, before the API, in whatever form.
         return True
+    return error.status_code in _REFUSALS and has_envelope(error)
+
+
+def has_envelope(error: anthropic.APIStatusError) -> bool:
+    """Whether the API itself wrote this error, and not something on the way to it."""
     body = error.body
-    has_envelope = isinstance(body, dict) and body.get("type") == "error" and isinstance(body.get("error"), dict)
-    return error.status_code in _REFUSALS and has_envelope
+    return isinstance(body, dict) and body.get("type") == "error" and isinstance(body.get("error"), dict)
 
 
-def _text(error: anthropic.APIStatusError) -> str:
+def text_of(error: anthropic.APIStatusError) -> str:
+    """Return what the API says is wrong."""
     body = error.body
     if isinstance(body, dict) and isinstance(body.get("error"), dict):
         return str(body["error"].get("message") or body["error"].get("type"))

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from backcast.domain.rescue import RescueTerms
 
 if TYPE_CHECKING:
     from datetime import timedelta
+    from decimal import Decimal
 
     from backcast.domain.documents import Selection
     from backcast.domain.pricing import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most that may be spent, in US$: on a run, and on a workflow's runs opened in one month; None: no limit."""
+
+    run: Decimal | None = None
+    month: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,8 @@ class RunSettings:
     prompt: PromptVersion
     dry_run: bool = False
     full: bool = False
+    rescue: RescueTerms = field(default_factory=RescueTerms)
+    budget: Budget = field(default_factory=Budget)
 
 
 def answer_key(content_hash: str, prompt_hash: str, model: str) -> str:

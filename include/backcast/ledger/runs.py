@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from backcast.domain.documents import Selection
 from backcast.domain.errors import InputError
+from backcast.domain.rescue import RescueTerms
 from backcast.ledger.connection import Connection, Row, sql
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
             "base_url": base_url,
             "opened_at": opened_at,
             "deadline": opened_at + settings.sla,
+            "rescue": json.dumps(asdict(settings.rescue)),
+            "max_usd": settings.budget.run,
+            "max_usd_a_month": settings.budget.month,
         },
     ).fetchone()
     return row["run_id"] if row else cast("int", find_run(connection, external_key))
@@ -86,6 +90,12 @@ def lock_run(connection: Connection, run_id: int) -> str:
     if row is None:
         raise InputError(f"The ledger has no run {run_id}.")
     return str(row["state"])
+
+
+def rescue_terms_of(run: Row) -> RescueTerms:
+    """Return how a run's documents may be answered synchronously."""
+    stored: dict[str, Any] = run["rescue"]
+    return RescueTerms(**{**stored, "first": tuple(stored.get("first", ()))})
 
 
 def selection_of(run: Row) -> Selection:

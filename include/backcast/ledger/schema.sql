@@ -59,6 +59,10 @@ CREATE TABLE runs (
     held_because text,
     left_at timestamptz,
     idle_since timestamptz,
+    rescue jsonb NOT NULL DEFAULT '{}',
+    max_usd numeric CHECK (max_usd >= 0),
+    max_usd_a_month numeric CHECK (max_usd_a_month >= 0),
+    rescuing_at timestamptz,
     CHECK (deadline > opened_at),
     CHECK (state = 'open' OR (commit_id IS NOT NULL AND committed_at IS NOT NULL AND collected IS NOT NULL)),
     CHECK (state <> 'published' OR (published_at IS NOT NULL AND report_path IS NOT NULL)),
@@ -105,6 +109,7 @@ CREATE TABLE batches (
     gone_at timestamptz,
     empty_listings integer NOT NULL DEFAULT 0,
     empty_listing_at timestamptz,
+    cut_off_at timestamptz,
     CONSTRAINT intent_is_whole CHECK (
         state IN ('planned', 'withdrawn')
         OR (base_url IS NOT NULL AND key_fingerprint IS NOT NULL AND server_time IS NOT NULL
@@ -139,6 +144,7 @@ CREATE TABLE documents (
     outcome text CHECK (outcome IN ('answered', 'reused', 'skipped', 'unanswered')),
     reason text,
     result_id bigint,
+    priority integer NOT NULL DEFAULT 0,
     UNIQUE (run_id, path),
     CHECK ((content_hash IS NULL) = (answer_key IS NULL)),
     CHECK (content_hash IS NOT NULL OR outcome = 'skipped'),
@@ -166,6 +172,9 @@ CREATE TABLE requests (
     detail text,
     simulated boolean NOT NULL,
     claims boolean NOT NULL,
+    synchronous boolean NOT NULL DEFAULT false,
+    reserved_usd numeric,
+    left_because text,
     UNIQUE (request_id, state),
     UNIQUE (batch_id, position),
     -- A child exists only when its parent has failed, which it does only by a stored result; and it stays failed.
@@ -175,7 +184,8 @@ CREATE TABLE requests (
     CHECK ((batch_id IS NULL) = (wire_id IS NULL)),
     CHECK ((batch_id IS NULL) = (position IS NULL)),
     CHECK ((state = 'failed') = (cause IS NOT NULL)),
-    CONSTRAINT answered_claims_nothing CHECK (NOT claims OR state <> 'accepted')
+    CONSTRAINT answered_claims_nothing CHECK (NOT claims OR state <> 'accepted'),
+    CONSTRAINT synchronous_is_in_no_batch CHECK (NOT synchronous OR batch_id IS NULL)
 );
 CREATE UNIQUE INDEX one_root_a_document ON requests (run_id, answer_key) WHERE parent_id IS NULL;
 CREATE UNIQUE INDEX one_child_a_request ON requests (parent_id) WHERE parent_id IS NOT NULL;
@@ -197,11 +207,26 @@ $$;
 CREATE TRIGGER batches_claim BEFORE UPDATE ON batches FOR EACH ROW
     WHEN (NEW.state = 'intended' AND OLD.state <> 'intended') EXECUTE FUNCTION require_claims_of_intent();
 
+-- Synchronous calls, each written before it is sent and after; one that has no known end may have been paid for.
+CREATE TABLE calls (
+    call_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    request_id bigint NOT NULL REFERENCES requests,
+    state text NOT NULL DEFAULT 'sent' CHECK (state IN ('sent', 'answered', 'refused', 'lost')),
+    sent_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    note text,
+    CHECK ((state = 'sent') = (ended_at IS NULL)),
+    CHECK ((state IN ('refused', 'lost')) = (note IS NOT NULL))
+);
+CREATE UNIQUE INDEX one_call_a_request ON calls (request_id) WHERE state IN ('sent', 'answered');
+CREATE TRIGGER calls_transition BEFORE UPDATE ON calls FOR EACH ROW
+    EXECUTE FUNCTION refuse_illegal_transition('sent>answered', 'sent>refused', 'sent>lost');
+
 CREATE TABLE results (
     result_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     request_id bigint NOT NULL UNIQUE REFERENCES requests,
-    wire_id text NOT NULL UNIQUE REFERENCES requests (wire_id),
-    batch_id bigint NOT NULL REFERENCES batches,
+    wire_id text UNIQUE REFERENCES requests (wire_id),
+    batch_id bigint REFERENCES batches,
     result_type text NOT NULL,
     raw text NOT NULL,
     input_tokens integer NOT NULL DEFAULT 0,
@@ -214,6 +239,9 @@ CREATE TABLE results (
     verdict text CHECK (verdict IN ('accepted', 'rejected')),
     answer_key text NOT NULL,
     simulated boolean NOT NULL,
+    call_id bigint UNIQUE REFERENCES calls,
+    CONSTRAINT result_of_a_batch_or_a_call CHECK (
+        (batch_id IS NULL) = (wire_id IS NULL) AND (batch_id IS NULL) = (call_id IS NOT NULL)),
     CHECK (result_type = 'succeeded' OR (cost_usd = 0 AND verdict IS DISTINCT FROM 'accepted'))
 );
 CREATE INDEX results_unjudged ON results (batch_id) WHERE verdict IS NULL;
@@ -235,6 +263,15 @@ END
 $$;
 CREATE CONSTRAINT TRIGGER requests_have_results AFTER INSERT OR UPDATE ON requests DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION require_result_of_settled_request();
+
+-- Until when what a workspace may be asked synchronously has been given away, to whichever run.
+CREATE TABLE synchronous_capacity (
+    base_url text NOT NULL,
+    key_fingerprint text NOT NULL,
+    requests_free_at timestamptz NOT NULL,
+    tokens_free_at timestamptz NOT NULL,
+    PRIMARY KEY (base_url, key_fingerprint)
+);
 
 CREATE TABLE unknown_rows (
     batch_id bigint NOT NULL REFERENCES batches,

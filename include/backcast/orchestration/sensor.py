@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import BaseSensorOperator
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
+
+    from backcast.services.waiting import AwaitedBatch
 
 _LOOKS_APART_SECONDS: Final = 60
 # A look takes a worker for some seconds, and what is waited for may take a day.
@@ -66,7 +68,7 @@ class BatchEndedSensor(BaseSensorOperator):
             return awaited.batch_id
         if awaited.api_batch_id is None or awaited.submitted_at is None:
             self._look_later(awaited.doubt)
-        return self._wait(awaited.batch_id, awaited.api_batch_id, awaited.submitted_at)
+        return self._wait(awaited)
 
     def _look_later(self, why: str, **kwargs: str) -> NoReturn:
         from backcast.settings import poll_interval_seconds
@@ -75,35 +77,38 @@ class BatchEndedSensor(BaseSensorOperator):
         pause = timedelta(seconds=max(poll_interval_seconds(), _LOOKS_APART_SECONDS))
         self.defer(trigger=TimeDeltaTrigger(pause), method_name="execute", kwargs=kwargs)
 
-    def _wait(self, batch_id: int, api_batch_id: str, submitted_at: datetime) -> NoReturn:
+    def _wait(self, awaited: AwaitedBatch) -> NoReturn:
         from backcast.orchestration.clients import API_CONNECTION
         from backcast.settings import poll_interval_seconds
 
         self.log.info(
             "Batch %s is %s at the API. To end this wait leaves it alone there; to cancel it: backcast cancel %s",
-            batch_id,
-            api_batch_id,
-            api_batch_id,
+            awaited.batch_id,
+            awaited.api_batch_id,
+            awaited.api_batch_id,
         )
         self.defer(
             trigger=BatchEndedTrigger(
                 conn_id=API_CONNECTION,
-                api_batch_id=api_batch_id,
+                api_batch_id=str(awaited.api_batch_id),
                 poll_interval=poll_interval_seconds(),
-                wait_until=(submitted_at + LONGEST_WAIT).isoformat(),
+                wait_until=(cast("datetime", awaited.submitted_at) + LONGEST_WAIT).isoformat(),
+                look_at=awaited.look_at.isoformat() if awaited.look_at else None,
             ),
             method_name="execute_complete",
-            kwargs={"batch_id": batch_id},
+            kwargs={"batch_id": awaited.batch_id},
         )
 
     def execute_complete(
         self,
-        context: Context,  # noqa: ARG002  Airflow gives it
+        context: Context,
         event: dict[str, Any] | None = None,
         batch_id: int | None = None,
     ) -> int:
-        """Return the id of the batch that ended, or fail and say what to do."""
+        """Return the id of the batch that ended, or fail and say what to do; at a cut-off, keep it and wait on."""
         status = (event or {}).get("status")
+        if status == "look":
+            return self.execute(context)
         if status == "ended":
             return int(batch_id or self.batch_id)
         if status not in EVENTS:

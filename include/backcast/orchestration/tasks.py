@@ -65,7 +65,7 @@ def plan_batches(run: int, round_number: int) -> list[int]:
     from backcast.orchestration import clients
     from backcast.services.rounds import plan_round
 
-    batches = plan_round(clients.ledger(), run, round_number)
+    batches = plan_round(clients.ledger(), clients.now, run, round_number)
     _log.info("Round %s: %s batches.", round_number, len(batches))
     return batches
 
@@ -121,9 +121,31 @@ def _batches(run: Any, round_number: int) -> None:
         # At parse time these are references to values that tasks will return.
         submitted: Any = submit(batch_id)
         ended: Any = BatchEndedSensor(task_id="wait", batch_id=submitted).output
-        ingest(ended)
+        ingest(ended) >> rescue_canceled(run)
 
     batch_group.expand(batch_id=plan_batches(run, round_number))
+
+
+@task(task_id="rescue")
+@explained
+def rescue_canceled(run: int) -> None:
+    """From the cut-off on, answer synchronously what was canceled, while other batches go on."""
+    _rescue(run, final=False)
+
+
+@task(trigger_rule="none_failed")
+@explained
+def rescue(run: int) -> None:
+    """Answer synchronously what no batch has answered and no round is left for."""
+    _rescue(run, final=True)
+
+
+def _rescue(run: int, *, final: bool) -> None:
+    from backcast.orchestration import clients
+    from backcast.services.rescue import rescue as service
+
+    rescued = service(clients.ledger(), clients.api(), clients.now, run, final=final)
+    _log.info("%s documents were answered synchronously; %s are left unanswered.", rescued.answered, rescued.left)
 
 
 @task(trigger_rule="none_failed")

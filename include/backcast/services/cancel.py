@@ -155,10 +155,11 @@ def _goes_on(api: MessageBatchesApi, api_batch_id: str) -> bool:
         return False
 
 
-def resubmit_run(ledger: Ledger, run_id: int, *, again: bool) -> list[int]:
+def resubmit_run(ledger: Ledger, clock: Clock, run_id: int, *, again: bool) -> list[int]:
     """Let a held run go on; with `again`, also give up what has no known end and return the ids of those batches.
 
     What is given up is sent again by the task that waits for it, or by whoever finishes the run. It may be paid twice.
+    A run that was due meanwhile is due again, after as much time as it had.
 
     Raises:
         InputError: there is no such run, it is over, or there is nothing to do.
@@ -168,7 +169,7 @@ def resubmit_run(ledger: Ledger, run_id: int, *, again: bool) -> list[int]:
         run = load_run(connection, run_id)
         if run["canceled_at"] is not None:
             raise InputError(f"Run {run_id} was canceled, so nothing is sent for it any more. Trigger a new run.")
-        connection.execute(sql("release_run"), {"run_id": run_id})
+        connection.execute(sql("release_run"), {"run_id": run_id, "now": clock()})
         given_up = connection.execute(sql("give_up_batches"), {"run_id": run_id}).fetchall() if again else []
         if not given_up and run["held_because"] is None:
             raise InputError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from backcast.ledger.connection import Connection, Ledger, sql
 from backcast.ledger.runs import load_run, lock_run
+from backcast.services.budget import reserve
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.rounds import INHERITED_ROUND, withdraw
 
@@ -53,10 +54,12 @@ def told(elsewhere: dict[int, int]) -> str:
 def claim(connection: Connection, run_id: int, round_number: int) -> None:
     """Make a request for each content of a run that has no answer and that no other run has claimed."""
     connection.execute(sql("create_root_requests"), {"run_id": run_id, "round": round_number})
+    reserve(connection, load_run(connection, run_id))
 
 
 def take_over(connection: Connection, clock: Clock, run_id: int) -> None:
     """Release what this run wants from runs that nobody works on any more; what they have in flight stays theirs."""
+    connection.execute(sql("release_unresolved_claims"), {"now": clock()})
     for left in connection.execute(sql("claims_of_left_runs"), {"run_id": run_id, "now": clock()}).fetchall():
         lock_run(connection, left["run_id"])
         withdraw(connection, left["run_id"], f"run {run_id} has taken over what this run left")

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from pathspec import GitIgnoreSpec
+
 from backcast.domain.errors import InputError
 from backcast.domain.workflow import answer_key
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in, stream
-from backcast.ledger.runs import load_run, lock_run, selection_of
+from backcast.ledger.runs import load_run, lock_run, rescue_terms_of, selection_of
 from backcast.services.claims import claim, take_over
 from backcast.services.estimate import CostModel
 from backcast.services.fault_points import FaultPoint, reached
@@ -64,8 +66,9 @@ def collect(ledger: Ledger, clock: Clock, run_id: int, *, cache: Path) -> Collec
 def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> None:
     source = GitSource(run["repository"], run["ref"], cache, selection_of(run))
     snapshot = source.snapshot()
+    first = [GitIgnoreSpec.from_lines([pattern]) for pattern in rescue_terms_of(run).first]
     connection.execute(sql("create_collected"))
-    copy_in(connection, "copy_collected", _rows(source.documents(snapshot), run))
+    copy_in(connection, "copy_collected", _rows(source.documents(snapshot), run, first))
     key = {"run_id": run["run_id"]}
     connection.execute(sql("store_contents"))
     connection.execute(sql("store_documents"), key)
@@ -84,7 +87,7 @@ def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> Non
     )
 
 
-def _rows(documents: Iterable[SourceDocument], run: Row) -> Iterator[tuple[object, ...]]:
+def _rows(documents: Iterable[SourceDocument], run: Row, first: list[GitIgnoreSpec]) -> Iterator[tuple[object, ...]]:
     for document in documents:
         content_hash = key = None
         if document.text is not None:
@@ -98,6 +101,7 @@ def _rows(documents: Iterable[SourceDocument], run: Row) -> Iterator[tuple[objec
             key,
             document.skip_reason,
             document.text,
+            next((index for index, spec in enumerate(first) if spec.match_file(document.path)), len(first)),
         )
 
 

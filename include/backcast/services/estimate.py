@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from backcast.domain.capacity import Work
 from backcast.domain.pricing import Model, Usage, batch_cost, estimate_tokens, synchronous_cost
 from backcast.settings import cache_folder, run_settings
 from backcast.sources.git import GitSource
@@ -31,6 +32,12 @@ class Estimate:
     model: str
 
 
+def work_of_requests(requests: int, characters: int, shared_characters: int) -> Work:
+    """Estimate the work of requests about documents of so many characters together, and what they share in each."""
+    prompts = estimate_tokens(int(characters * _NUMBERING) + int(shared_characters))
+    return Work(requests, prompts + requests * _ANSWER_TOKENS)
+
+
 class CostModel:
     """Estimates single requests of one model and prompt."""
 
@@ -46,6 +53,11 @@ class CostModel:
     def batch_usd(self, characters: int) -> Decimal:
         """Estimate what such a request costs in a batch."""
         return batch_cost(self._model, self.usage(characters))
+
+    def most_usd(self, characters: int, max_tokens: int, *, synchronous: bool) -> Decimal:
+        """Return the most that such a request can cost: its answer may be as long as is allowed."""
+        usage = replace(self.usage(characters), output_tokens=max_tokens)
+        return (synchronous_cost if synchronous else batch_cost)(self._model, usage)
 
     def synchronous_usd(self, characters: int) -> Decimal:
         """Estimate what such a request costs synchronously."""

@@ -16,7 +16,6 @@ from backcast.services.acceptance import Judge
 from backcast.services.alerts import raise_alert
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.locks import held_batch
-from backcast.services.rounds import LAST_ROUND
 from backcast.settings import load_model
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from backcast.services.open_run import Clock
 
 _READS_THAT_SHOW_MISSING = 2
+_READABLE = ("submitted", "ended")
 # From the batch's creation, which is never after the time that we wrote down for it.
 RESULTS_KEPT: Final = timedelta(days=29)
 
@@ -52,7 +52,7 @@ def ingest(ledger: Ledger, api: MessageBatchesApi, clock: Clock, batch_id: int) 
     """
     with ledger.connect() as connection:
         batch = _load(connection, batch_id)
-        if batch["state"] not in ("ingested", "withdrawn"):
+        if not _over(batch):
             with held_batch(connection, batch_id):
                 # Read again under the lock: whoever held it before may have ingested it.
                 _ingest(connection, api, clock, _load(connection, batch_id))
@@ -60,14 +60,21 @@ def ingest(ledger: Ledger, api: MessageBatchesApi, clock: Clock, batch_id: int) 
     return Ingested(**{name: counted[name] or 0 for name in Ingested.__slots__})
 
 
+def _over(batch: Row) -> bool:
+    return batch["state"] in ("ingested", "withdrawn") or (batch["nothing_awaited"] and batch["state"] not in _READABLE)
+
+
 def _ingest(connection: Connection, api: MessageBatchesApi, clock: Clock, batch: Row) -> None:
     if batch["state"] == "ingested":
         return
-    if batch["state"] not in ("submitted", "ended"):
+    if batch["state"] not in _READABLE:
         raise InDoubtError(f"Batch {batch['batch_id']} is {batch['state']}: it has no results to ingest.")
     try:
         reached(FaultPoint.INGEST_BEFORE_END)
-        seen = _ended(api, batch)
+        seen = api.retrieve(batch["api_batch_id"])
+        if seen.ended_at is None:
+            _require_not_awaited(batch, seen)
+            return
         if batch["state"] == "submitted":
             connection.execute(sql("end_batch"), {"batch_id": batch["batch_id"], "ended_at": seen.ended_at})
         reached(FaultPoint.INGEST_ENDED)
@@ -82,18 +89,17 @@ def _ingest(connection: Connection, api: MessageBatchesApi, clock: Clock, batch:
     reached(FaultPoint.INGEST_JUDGED)
 
 
+def _require_not_awaited(batch: Row, seen: ApiBatch) -> None:
+    # What was left unanswered at the deadline is read by the reconciliation, when it has ended.
+    if not batch["nothing_awaited"]:
+        raise ApiError(f"Batch {seen.api_batch_id} is still {seen.status}: its results come when it has ended.")
+
+
 def _load(connection: Connection, batch_id: int) -> Row:
     batch = connection.execute(sql("batch"), {"batch_id": batch_id}).fetchone()
     if batch is None:
         raise InputError(f"The ledger has no batch {batch_id}.")
     return batch
-
-
-def _ended(api: MessageBatchesApi, batch: Row) -> ApiBatch:
-    seen = api.retrieve(batch["api_batch_id"])
-    if seen.ended_at is None:
-        raise ApiError(f"Batch {seen.api_batch_id} is still {seen.status}: its results come when it has ended.")
-    return seen
 
 
 def _mark_gone(connection: Connection, clock: Clock, batch: Row) -> None:
@@ -190,7 +196,7 @@ def result_row(line: bytes, model: Model) -> tuple[Any, ...]:
     except (ValueError, KeyError, TypeError):
         return ("", "unreadable", line.decode(errors="replace").replace("\0", " "), 0, 0, 0, 0, "0", "0")
     message = result.get("message")
-    usage = _usage(message) if isinstance(message, dict) else Usage()
+    usage = usage_of(message) if isinstance(message, dict) else Usage()
     return (
         custom_id,
         str(result.get("type")),
@@ -204,7 +210,8 @@ def result_row(line: bytes, model: Model) -> tuple[Any, ...]:
     )
 
 
-def _usage(message: dict[str, Any]) -> Usage:
+def usage_of(message: dict[str, Any]) -> Usage:
+    """Return the tokens of a message, as it tells them."""
     usage = message.get("usage") or {}
     written = usage.get("cache_creation") or {}
     hour = int(written.get("ephemeral_1h_input_tokens") or 0)
@@ -227,7 +234,7 @@ def _judge(connection: Connection, clock: Clock, batch: Row) -> None:
         connection.execute(sql("create_judged"))
         copy_in_chunks(connection, "copy_judged", _verdicts(connection, batch))
         connection.execute(sql("store_verdicts"))
-        connection.execute(sql("settle_requests"), {"last_round": LAST_ROUND})
+        connection.execute(sql("settle_requests"))
         connection.execute(sql("finish_ingest"), {**key, "now": clock()})
         reached(FaultPoint.INGEST_BEFORE_JUDGED)
 

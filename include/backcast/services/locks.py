@@ -37,6 +37,13 @@ def tried_batch(connection: Connection, batch_id: int) -> Iterator[bool]:
 
 
 @contextmanager
+def tried_rescue(connection: Connection, run_id: int) -> Iterator[bool]:
+    """Hold the synchronous answering of a run if nobody else does; yields whether that went well."""
+    with _tried(connection, "rescue", {"run_id": run_id}) as held:
+        yield held
+
+
+@contextmanager
 def tried_workspace(connection: Connection, workspace: Row) -> Iterator[bool]:
     """Hold a workspace, by base URL and key fingerprint, if nobody else does; yields whether that went well."""
     name = f"{workspace['base_url']} {workspace['key_fingerprint']}"

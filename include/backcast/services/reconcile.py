@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from backcast.services.collect import collect
 from backcast.services.doubt import Finding, resolve_doubts
 from backcast.services.ingest import RESULTS_KEPT, ingest
 from backcast.services.publish import publish
+from backcast.services.rescue import rescue
 from backcast.services.resubmit import resubmit_failures
 from backcast.services.rounds import FIRST_ROUND, INHERITED_ROUND, LAST_ROUND, plan_round
 from backcast.services.waiting import awaited_batch
@@ -23,12 +25,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backcast.anthropic_api.batches import MessageBatchesApi
+    from backcast.services.calls import Pause
     from backcast.services.open_run import Clock
 
 # What ended a moment ago is left to the task that waits for it.
 GRACE: Final = timedelta(minutes=10)
 # How long no task of a run may do anything before the run is taken to be left, as when its DAG is stale.
 IDLE_FOR: Final = timedelta(minutes=25)
+# Of one run at a time, so that a large one does not keep everything else waiting.
+RESCUED_FOR: Final = timedelta(minutes=10)
 WARN_BEFORE_GONE: Final = timedelta(days=2)
 
 
@@ -51,10 +56,11 @@ class Reconciliation:
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where clones are kept and reports are written."""
+    """Where clones are kept and reports are written; and how a rescue waits for its turn."""
 
     cache: Path
     reports: Path
+    pause: Pause = asyncio.sleep
 
 
 def reconcile(
@@ -148,6 +154,7 @@ def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
         BackcastError: it cannot go on; the message says why.
     """
     collect(ledger, clock, run_id, cache=folders.cache)
+    until = clock() + RESCUED_FOR
     for round_number in (*range(FIRST_ROUND, LAST_ROUND + 1), INHERITED_ROUND):
         if FIRST_ROUND < round_number <= LAST_ROUND:
             resubmit_failures(ledger, run_id, round_number)
@@ -155,11 +162,16 @@ def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
             return f"waits for {told(elsewhere)}"
         waiting = [
             batch_id
-            for batch_id in plan_round(ledger, run_id, round_number)
+            for batch_id in plan_round(ledger, clock, run_id, round_number)
             if not _ingested(ledger, api, clock, batch_id)
         ]
         if waiting:
+            # What its cut-off has canceled is answered while others go on.
+            rescue(ledger, api, clock, run_id, final=False, pause=folders.pause, stop_at=until)
             return f"waits for {len(waiting)} batches of round {round_number}"
+    rescued = rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
+    if rescued.waiting:
+        return f"is being answered synchronously: {rescued.waiting} documents wait"
     published = publish(ledger, clock, run_id, reports=folders.reports)
     return f"published: {published.report}" if published.report else "estimated"
 

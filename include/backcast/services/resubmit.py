@@ -10,6 +10,7 @@ from backcast.domain.failures import Cause, Remedy, next_attempt
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in_chunks, stream
 from backcast.ledger.runs import load_run, lock_run
+from backcast.services.budget import reserve
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import require_not_held
 from backcast.settings import load_model
@@ -40,17 +41,31 @@ def resubmit_failures(ledger: Ledger, run_id: int, round_number: int) -> Resubmi
         if run["canceled_at"] is not None:
             return resubmission
         require_not_held(run)
-        key = {"run_id": run_id, "round": round_number}
+        key = {"run_id": run_id, "round": round_number, "before": round_number, "synchronous": False}
         for row in connection.execute(sql("remedies_of_round"), key):
             resubmission.counts[row["cause"], row["remedy"]] += row["count"]
-        connection.execute(sql("create_remedies"))
-        remedies = _remedies(connection, run, key, resubmission)
-        copy_in_chunks(connection, "copy_remedies", remedies)
-        connection.execute(sql("decide_failures"), key)
-        connection.execute(sql("create_child_requests"), key)
+        decide(connection, run, key, resubmission)
         reached(FaultPoint.RESUBMIT_BEFORE_COMMIT)
     reached(FaultPoint.RESUBMIT_COMMITTED)
     return resubmission
+
+
+def decide(connection: Connection, run: Row, key: Row, resubmission: Resubmission) -> None:
+    """Decide about each failure of a run that nobody has decided about, and reserve the money for what goes again.
+
+    Args:
+        connection: in a transaction that holds the run.
+        run: the run.
+        key: `run_id`; `before`, the round before which it failed; the `round` that tries again, and whether it is
+            `synchronous`.
+        resubmission: counts what was decided.
+    """
+    connection.execute(sql("create_remedies"))
+    copy_in_chunks(connection, "copy_remedies", _remedies(connection, run, key, resubmission))
+    connection.execute(sql("decide_failures"), key)
+    connection.execute(sql("create_child_requests"), key)
+    connection.execute(sql("drop_remedies"))
+    reserve(connection, run)
 
 
 def _remedies(connection: Connection, run: Row, key: Row, resubmission: Resubmission) -> Iterator[tuple[int, str, int]]:
@@ -58,7 +73,7 @@ def _remedies(connection: Connection, run: Row, key: Row, resubmission: Resubmis
     for row in stream(connection, "failed_requests", key):
         cause = Cause(row["cause"])
         following = next_attempt(
-            cause, row["detail"], attempts=row["attempt"], max_tokens=row["max_tokens"], model_limit=limit
+            cause, row["detail"], attempts=row["attempts"], max_tokens=row["max_tokens"], model_limit=limit
         )
         resubmission.counts[cause, following.remedy] += 1
         if following.remedy is not Remedy.GIVE_UP:

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import secrets
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from backcast.domain.errors import InputError
-from backcast.domain.packing import batch_sizes
+from backcast.domain.packing import MAX_REQUESTS, batch_sizes
 from backcast.domain.wire_ids import slug
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import stream
 from backcast.ledger.runs import load_run, lock_run
 from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.open_work import parts_of, stop_batching_if_late
+
+if TYPE_CHECKING:
+    from backcast.services.open_run import Clock
 
 FIRST_ROUND: Final = 1
 # What fails in the last round is given up.
 LAST_ROUND: Final = 2
 # Asks for what other runs had claimed and gave up. It goes beside the others, and what fails in it is given up.
 INHERITED_ROUND: Final = 3
+# What is answered synchronously because no batch could answer it any more.
+RESCUE_ROUND: Final = 4
 _NONCE_BYTES = 5
 
 
-def plan_round(ledger: Ledger, run_id: int, round_number: int) -> list[int]:
-    """Return the ids of a round's batches, making them the first time; none when there is nothing to send."""
+def plan_round(ledger: Ledger, clock: Clock, run_id: int, round_number: int) -> list[int]:
+    """Return the ids of a round's batches, making them the first time; none when there is nothing to send.
+
+    When it is too late for a batch, what waits for the round is to be answered synchronously instead.
+    """
     with ledger.transaction() as connection:
         lock_run(connection, run_id)
         run = load_run(connection, run_id)
         if run["dry_run"]:
             return []
-        if run["canceled_at"] is None:
+        if run["canceled_at"] is None and not stop_batching_if_late(connection, clock(), run):
             _pack(connection, run, round_number)
         rows = connection.execute(sql("batches_of_round"), {"run_id": run_id, "round": round_number}).fetchall()
         reached(FaultPoint.PLAN_BEFORE_COMMIT)
@@ -40,7 +49,10 @@ def _pack(connection: Connection, run: Row, round_number: int) -> None:
     key = {"run_id": run["run_id"], "round": round_number}
     unresolved = connection.execute(sql("unresolved_sizes"), {"base_url": run["base_url"]}).fetchall()
     taken = {row["request_count"] for row in unresolved}
-    sizes = batch_sizes((row["size"] for row in stream(connection, "unpacked_requests", key)), taken)
+    waiting = [row["size"] for row in stream(connection, "unpacked_requests", key)]
+    # So that it can be canceled in parts when all of it cannot be answered synchronously at once.
+    most = -(-len(waiting) // parts_of(connection, run)) if waiting else MAX_REQUESTS
+    sizes = batch_sizes(waiting, taken, max_requests=min(most, MAX_REQUESTS))
     planned = connection.execute(sql("batches_of_round"), key).fetchall()
     for position, request_count in enumerate(sizes, start=len(planned)):
         batch = {**key, "position": position, "request_count": request_count, "replaces": None}

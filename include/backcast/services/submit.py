@@ -13,9 +13,11 @@ from backcast.anthropic_api.batches import ApiBatch, MessageBatchesApi, RefusedE
 from backcast.domain.errors import ApiError, InDoubtError, InputError, LedgerError, WaitsError
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import stream
+from backcast.ledger.runs import load_run, lock_run
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import require_not_held
 from backcast.services.locks import held_batch
+from backcast.services.open_work import stop_batching_if_late
 from backcast.services.prompts import request_builder
 from backcast.services.rounds import replace_batch
 
@@ -52,16 +54,21 @@ def submit(ledger: Ledger, api: MessageBatchesApi, clock: Clock, batch_id: int) 
     with ledger.connect() as connection:
         batch = _current(connection, batch_id)
         current_id = int(batch["batch_id"])
-        if batch["state"] in _SETTLED:
+        if _is_settled(batch):
             return current_id
         _require_known_end(batch)
         with held_batch(connection, current_id):
             # Read again under the lock: whoever held it before may have sent it.
             batch = _load(connection, current_id)
-            if batch["state"] not in (*_SETTLED, *_REPLACED):
+            if not _is_settled(batch) and batch["state"] not in _REPLACED:
                 _send(ledger, connection, api, clock, batch)
                 return current_id
-    return current_id if batch["state"] in _SETTLED else submit(ledger, api, clock, current_id)
+    return current_id if _is_settled(batch) else submit(ledger, api, clock, current_id)
+
+
+def _is_settled(batch: Row) -> bool:
+    # What nobody awaits from it any more is answered synchronously, or left unanswered.
+    return batch["state"] in _SETTLED or bool(batch["nothing_awaited"])
 
 
 def _send(ledger: Ledger, connection: Connection, api: MessageBatchesApi, clock: Clock, batch: Row) -> None:
@@ -71,10 +78,19 @@ def _send(ledger: Ledger, connection: Connection, api: MessageBatchesApi, clock:
         batch = _load(connection, batch_id)
     _require_known_end(batch)
     require_not_held(batch)
+    if _is_late(connection, clock, batch["run_id"]):
+        _log.warning("It is too late for batch %s: what it holds is answered synchronously.", batch_id)
+        return
     _intend(connection, api, clock, batch)
     batch = _load(connection, batch_id)
     if batch["state"] == "intended":
         _create(ledger, connection, api, clock, batch)
+
+
+def _is_late(connection: Connection, clock: Clock, run_id: int) -> bool:
+    with connection.transaction():
+        lock_run(connection, run_id)
+        return stop_batching_if_late(connection, clock(), load_run(connection, run_id))
 
 
 def doubt_dead_sender(connection: Connection, batch_id: int) -> None:
@@ -87,7 +103,7 @@ def _current(connection: Connection, batch_id: int) -> Row:
     if row is None or row["batch_id"] is None:
         raise InputError(f"The ledger has no batch {batch_id}.")
     batch = _load(connection, row["batch_id"])
-    if batch["state"] not in _REPLACED:
+    if batch["state"] not in _REPLACED or batch["nothing_awaited"]:
         return batch
     require_not_held(batch)
     with connection.transaction():

@@ -2,7 +2,8 @@
 UPDATE documents
 SET outcome = 'unanswered',
     reason = coalesce(
-        (SELECT CASE WHEN requests.state <> 'open' THEN cause || coalesce(': ' || nullif(detail, ''), '')
+        (SELECT CASE WHEN left_because IS NOT NULL AND requests.state = 'open' THEN left_because
+                     WHEN requests.state <> 'open' THEN cause || coalesce(': ' || nullif(detail, ''), '')
                      WHEN runs.canceled_at IS NOT NULL THEN 'canceled: the run was canceled'
                      ELSE 'taken over: the run was left, and another run asked for this' END
          FROM requests JOIN runs USING (run_id)

@@ -1,0 +1,1 @@
+COPY reservations (request_id, reserved_usd, left_because) FROM STDIN;

@@ -1,0 +1,2 @@
+-- So that the same transaction can decide once more.
+DROP TABLE remedies;

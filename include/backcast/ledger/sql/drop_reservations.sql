@@ -1,0 +1,2 @@
+-- So that the same transaction can reserve once more.
+DROP TABLE reservations;

@@ -1,0 +1,5 @@
+-- How far the synchronous answering of a run is.
+SELECT count(*) FILTER (WHERE synchronous AND state = 'accepted') AS answered,
+       count(*) FILTER (WHERE left_because IS NOT NULL AND state = 'open') AS left,
+       count(*) FILTER (WHERE synchronous AND state = 'open' AND claims AND left_because IS NULL) AS waiting
+FROM requests WHERE run_id = %(run_id)s;

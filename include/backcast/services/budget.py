@@ -1,0 +1,56 @@
+"""Reserves money before anything is sent: for a run and for a month, at the most that each request can cost."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from backcast.ledger.connection import Connection, Row, sql
+from backcast.ledger.copy import copy_in
+from backcast.services.estimate import CostModel
+from backcast.settings import load_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def reserve(connection: Connection, run: Row) -> None:
+    """Reserve the money for each request of a run that has none reserved; leave out what the budget does not cover.
+
+    First come those that are to be answered first, and the small ones.
+
+    Args:
+        connection: in a transaction; the workflow's budget is held until it ends.
+        run: the run.
+    """
+    if run["dry_run"]:
+        return
+    key = {"run_id": run["run_id"]}
+    connection.execute(sql("lock_budget"), {"workflow": run["workflow"]})
+    unreserved = connection.execute(sql("unreserved_requests"), key).fetchall()
+    if not unreserved:
+        return
+    committed = connection.execute(sql("committed_money"), key).fetchone() or {}
+    connection.execute(sql("create_reservations"))
+    copy_in(connection, "copy_reservations", _reservations(run, unreserved, _limits(run, committed)))
+    connection.execute(sql("store_reservations"))
+    connection.execute(sql("drop_reservations"))
+
+
+def _limits(run: Row, committed: Row) -> list[tuple[Decimal, str]]:
+    """Return what is left of each limit, and how the limit is told."""
+    limits = [
+        (run["max_usd"], committed["run_usd"], "of this run"),
+        (run["max_usd_a_month"], committed["month_usd"], "of this workflow for the month"),
+    ]
+    return [(most - spent, f"US$ {most:f} {whose}") for most, spent, whose in limits if most is not None]
+
+
+def _reservations(run: Row, unreserved: list[Row], limits: list[tuple[Decimal, str]]) -> Iterator[tuple[Any, ...]]:
+    costs = CostModel(load_model(run["model"]), run["system_template"], run["answer_schema"])
+    taken = Decimal(0)
+    for row in unreserved:
+        most = costs.most_usd(row["characters"], row["max_tokens"], synchronous=row["synchronous"])
+        short = next((told for left, told in limits if taken + most > left), None)
+        taken += Decimal(0) if short else most
+        yield row["request_id"], most, f"budget: the {short} does not cover this request" if short else None

@@ -1,0 +1,226 @@
+"""Answers requests synchronously: no faster than allowed, each written down before it is sent and after it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import orjson
+
+from backcast.anthropic_api.messages import AsyncClient, Lost, Refused, send_message
+from backcast.domain.pricing import synchronous_cost
+from backcast.domain.rescue import last_call_at
+from backcast.ledger.connection import Connection, Row, sql
+from backcast.ledger.runs import rescue_terms_of
+from backcast.services.acceptance import Judge
+from backcast.services.estimate import work_of_requests
+from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.ingest import usage_of
+from backcast.services.prompts import request_builder
+from backcast.settings import load_model
+
+if TYPE_CHECKING:
+    from backcast.anthropic_api.batches import MessageBatchesApi
+    from backcast.services.open_run import Clock
+
+Pause: TypeAlias = Callable[[float], Awaitable[None]]
+
+AT_ONCE: Final = 8
+# A call without a known end may have been paid for, so it is not tried for ever.
+MOST_LOST: Final = 3
+_YIELD_SECONDS: Final = 5.0
+_LONGEST_BACKOFF_SECONDS: Final = 60.0
+_log = logging.getLogger(__name__)
+
+
+class Pass(Enum):
+    """How a pass over what waits to be answered ended."""
+
+    DONE = auto()
+    TOO_LATE = auto()
+    STOPPED = auto()
+
+
+class Calls:
+    """The synchronous calls of a run, made by whoever holds its rescue.
+
+    Args:
+        connection: in autocommit mode.
+        api: the workspace.
+        clock: tells the time in UTC.
+        run: the run with its prompt version.
+        pause: waits for so many seconds.
+        stop_at: no call is begun after this moment; None: until the run's own last one.
+    """
+
+    def __init__(  # noqa: PLR0913  what a service is given, once for all calls
+        self,
+        *,
+        connection: Connection,
+        api: MessageBatchesApi,
+        clock: Clock,
+        run: Row,
+        pause: Pause,
+        stop_at: datetime | None,
+    ) -> None:
+        self._connection, self._api, self._clock, self._run = connection, api, clock, run
+        self._pause, self._stop_at = pause, stop_at
+        self._rate = rescue_terms_of(run).rate
+        self._last = last_call_at(run["opened_at"], run["deadline"], self._rate.longest_call)
+        self._model = load_model(run["model"])
+        self._judge = Judge(run["answer_schema"])
+        self._build = request_builder(
+            model=run["model"],
+            system_template=run["system_template"],
+            document_template=run["document_template"],
+            answer_schema=run["answer_schema"],
+        )
+        self._workspace = {"base_url": api.base_url, "key_fingerprint": api.key_fingerprint}
+        self._refusals = 0
+        self._held_until = clock()
+        self.no_access: str | None = None
+
+    async def make(self) -> Pass:
+        """Call once for each request that waits; what was refused for a passing reason waits for the next pass."""
+        waiting = self._connection.execute(sql("requests_to_call"), {"run_id": self._run["run_id"]}).fetchall()
+        room, tasks = asyncio.Semaphore(AT_ONCE), set[asyncio.Task[None]]()
+        client = await self._api.connect()
+        ended = Pass.DONE
+        try:
+            for row in waiting:
+                await room.acquire()
+                _raise_first(tasks)
+                turn = await self._turn(row)
+                if turn is not Pass.DONE or self.no_access:
+                    ended = turn
+                    break
+                call_id = self._begin(row["request_id"])
+                if call_id is None:
+                    room.release()
+                    continue
+                task = asyncio.create_task(self._call(client, row["request_id"], call_id))
+                task.add_done_callback(lambda _: room.release())
+                tasks.add(task)
+            await asyncio.gather(*tasks)
+        finally:
+            await client.close()
+        return ended
+
+    async def _turn(self, row: Row) -> Pass:
+        """Wait until the API may be asked once more; earlier deadlines go first."""
+        key = {"run_id": self._run["run_id"]}
+        while (now := self._clock()) <= self._last:
+            if self._stop_at is not None and now > self._stop_at:
+                return Pass.STOPPED
+            self._connection.execute(sql("mark_rescuing"), {**key, "now": now})
+            if self._connection.execute(sql("goes_before"), {**key, "now": now}).fetchone():
+                await self._pause(_YIELD_SECONDS)
+                continue
+            at = self._reserve(row, now)
+            if at > self._last:
+                break
+            await self._wait_until(at)
+            # An answer to what is under way may have said meanwhile that nothing is left.
+            await self._wait_until(self._held_until)
+            return Pass.DONE
+        return Pass.TOO_LATE
+
+    async def _wait_until(self, moment: datetime) -> None:
+        seconds = (moment - self._clock()).total_seconds()
+        if seconds > 0:
+            await self._pause(seconds)
+
+    def _reserve(self, row: Row, now: datetime) -> datetime:
+        shared = len(self._run["system_template"]) + len(self._run["answer_schema"])
+        work = work_of_requests(1, row["characters"], shared)
+        reserved: Row | None = self._connection.execute(
+            sql("reserve_capacity"),
+            {
+                **self._workspace,
+                "now": now,
+                "a_request": timedelta(minutes=1 / self._rate.requests_per_minute),
+                "the_tokens": timedelta(minutes=work.tokens / self._rate.tokens_per_minute),
+            },
+        ).fetchone()
+        if reserved is None:
+            raise AssertionError("INSERT … RETURNING gave no row")
+        at: datetime = reserved["at"]
+        return max(now, at)
+
+    def _begin(self, request_id: int) -> int | None:
+        row = self._connection.execute(sql("begin_call"), {"request_id": request_id, "now": self._clock()}).fetchone()
+        return row["call_id"] if row else None
+
+    async def _call(self, client: AsyncClient, request_id: int, call_id: int) -> None:
+        reached(FaultPoint.RESCUE_CALL_WRITTEN)
+        row = self._connection.execute(sql("request_to_call"), {"request_id": request_id}).fetchone() or {}
+        params = self._build(row["path"], row["language"], row["content_hash"], row["body"], row["max_tokens"])
+        reply = await send_message(client, params, self._rate.longest_call)
+        reached(FaultPoint.RESCUE_CALL_ANSWERED)
+        if isinstance(reply, Refused | Lost):
+            self._failed(call_id, reply)
+        else:
+            self._refusals = 0
+            self._store(request_id, call_id, reply.result, row["body"])
+            self._hold(reply.exhausted_for)
+        reached(FaultPoint.RESCUE_ANSWER_STORED)
+
+    def _failed(self, call_id: int, reply: Refused | Lost) -> None:
+        state = "refused" if isinstance(reply, Refused) else "lost"
+        self._end(call_id, state, reply.why)
+        _log.warning("A synchronous call was %s: %s", state, reply.why)
+        if isinstance(reply, Refused) and not reply.passing:
+            self.no_access = reply.why
+            return
+        self._refusals += 1
+        backoff = min(2.0**self._refusals, _LONGEST_BACKOFF_SECONDS)
+        self._hold(reply.retry_after or backoff if isinstance(reply, Refused) else backoff)
+
+    def _hold(self, seconds: float) -> None:
+        if seconds:
+            until = self._clock() + timedelta(seconds=seconds)
+            self._held_until = max(self._held_until, until)
+            self._connection.execute(sql("hold_capacity"), {**self._workspace, "until": until})
+
+    def _end(self, call_id: int, state: str, note: str | None) -> None:
+        self._connection.execute(
+            sql("end_call"), {"call_id": call_id, "state": state, "note": note, "now": self._clock()}
+        )
+
+    def _store(self, request_id: int, call_id: int, result: Row, document: str) -> None:
+        verdict = self._judge.verdict(result, document)
+        usage = usage_of(result.get("message") or {})
+        judged = {
+            "request_id": request_id,
+            "verdict": "rejected" if verdict.answer is None else "accepted",
+            "cause": verdict.cause,
+            "detail": verdict.detail if verdict.answer is None else None,
+        }
+        with self._connection.transaction():
+            self._end(call_id, "answered", None)
+            self._connection.execute(
+                sql("store_answer"),
+                {
+                    **judged,
+                    "call_id": call_id,
+                    "result_type": result["type"],
+                    "raw": orjson.dumps(result).decode(),
+                    "input_tokens": usage.input_tokens,
+                    "output_tokens": usage.output_tokens,
+                    "cache_read_tokens": usage.cache_read_tokens,
+                    "cache_write_tokens": usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
+                    "cost_usd": synchronous_cost(self._model, usage),
+                    "now": self._clock(),
+                },
+            )
+            self._connection.execute(sql("settle_request"), judged)
+
+
+def _raise_first(tasks: set[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        if task.done():
+            task.result()

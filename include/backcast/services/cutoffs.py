@@ -1,0 +1,99 @@
+"""Keeps a run's cut-offs: cancels in time what is to be answered in time, and ends the wait for what has no end."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from backcast.domain.capacity import drain, to_cancel
+from backcast.domain.errors import ApiError
+from backcast.domain.rescue import publish_at
+from backcast.ledger.connection import Connection, Ledger, Row, sql
+from backcast.ledger.runs import load_run, lock_run, rescue_terms_of
+from backcast.services.alerts import raise_alert
+from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.open_work import stop_batching_if_late, weigh
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from backcast.anthropic_api.batches import MessageBatchesApi
+    from backcast.services.open_run import Clock
+    from backcast.services.open_work import OpenWork
+
+# Other runs come and go meanwhile, and share what may be asked.
+LOOK_AGAIN: Final = timedelta(minutes=30)
+# While batches are canceled one after the other, and near the end.
+LOOK_OFTEN: Final = timedelta(minutes=2)
+_log = logging.getLogger(__name__)
+
+
+def keep_cutoffs(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int) -> datetime | None:
+    """Do what the clock asks of a run now, and return when to look again; None when nothing is waited for.
+
+    From `cancel_at` on its batches are canceled, one after the other as they can be answered synchronously, and all of
+    them at the last moment at which what they finished can still be fetched. What has no known end when the report is
+    due is left unanswered or, when the workflow says so, answered synchronously and perhaps paid twice.
+    """
+    with ledger.connect() as connection:
+        run = load_run(connection, run_id)
+        if run["state"] != "collected" or run["dry_run"] or run["canceled_at"] is not None:
+            return None
+        now = clock()
+        work = weigh(connection, now, run)
+        if now >= work.cutoffs.batch_until:
+            with connection.transaction():
+                lock_run(connection, run_id)
+                stop_batching_if_late(connection, now, run)
+        if now < work.cutoffs.cancel_at:
+            return min(work.cutoffs.cancel_at, now + LOOK_AGAIN)
+        last_moment = now >= work.cutoffs.fetch_at
+        _cancel(connection, api, clock, run, to_cancel(work.running, work.rest, work.rate, last_moment=last_moment))
+        _end_waiting(connection, clock, run, work)
+        return now + LOOK_OFTEN
+
+
+def _cancel(connection: Connection, api: MessageBatchesApi, clock: Clock, run: Row, batch_ids: Sequence[int]) -> None:
+    for batch in connection.execute(sql("live_batches"), {"run_id": run["run_id"]}).fetchall():
+        elsewhere = (batch["base_url"], batch["key_fingerprint"]) != (api.base_url, api.key_fingerprint)
+        # One that was to be canceled before may go on, if whoever wanted to died, or the API was away.
+        if elsewhere or (batch["batch_id"] not in batch_ids and batch["cut_off_at"] is None):
+            continue
+        connection.execute(sql("cut_off_batch"), {"batch_id": batch["batch_id"], "now": clock()})
+        reached(FaultPoint.CUT_OFF_WRITTEN)
+        try:
+            seen = api.cancel(batch["api_batch_id"])
+        except ApiError as error:
+            _log.warning("Batch %s could not be canceled, will try again: %s", batch["api_batch_id"], error)
+            continue
+        reached(FaultPoint.CUT_OFF_CANCELED)
+        if batch["cut_off_at"] is None:
+            _log.info("The clock allows no more for batch %s, which is %s.", batch["api_batch_id"], seen.status)
+
+
+def _end_waiting(connection: Connection, clock: Clock, run: Row, work: OpenWork) -> None:
+    """Decide about what is not known to have ended, as late as it can be."""
+    now, key = clock(), {"run_id": run["run_id"]}
+    due = publish_at(run["opened_at"], run["deadline"])
+    pays_again = rescue_terms_of(run).when_unresolved == "pay_again"
+    if now < due - (drain(work.own, work.rate) if pays_again else timedelta()):
+        return
+    with connection.transaction():
+        lock_run(connection, run["run_id"])
+        if pays_again and connection.execute(sql("give_up_unresolved"), key).fetchall():
+            connection.execute(sql("make_synchronous"), key)
+            what = "are answered synchronously, and may be paid twice"
+        elif left := connection.execute(sql("leave_unresolved"), key).fetchall():
+            what = f"stay unanswered, {len(left)} in all; a late answer is kept for the next run"
+        else:
+            return
+        raise_alert(
+            connection,
+            now,
+            kind="unresolved",
+            subject=str(run["run_id"]),
+            message=f"Batches of run {run['run_id']} had no known end when it was due: their documents {what}.",
+            run_id=run["run_id"],
+        )

@@ -1,0 +1,151 @@
+"""Answers synchronously, at full price, what the clock no longer lets a batch answer."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backcast.anthropic_api.batches import RefusedError
+from backcast.ledger.connection import Connection, Ledger, Row, sql
+from backcast.ledger.runs import load_run, lock_run, rescue_terms_of
+from backcast.services.alerts import raise_alert
+from backcast.services.calls import MOST_LOST, Calls, Pass, Pause
+from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.holds import require_not_held
+from backcast.services.locks import tried_rescue
+from backcast.services.open_work import stop_batching_if_late, weigh
+from backcast.services.resubmit import Resubmission, decide
+from backcast.services.rounds import RESCUE_ROUND
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from backcast.anthropic_api.batches import MessageBatchesApi
+    from backcast.services.open_run import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """How many documents of a run were answered synchronously, are left unanswered, and still wait to be answered."""
+
+    answered: int
+    left: int
+    waiting: int
+
+
+def rescue(  # noqa: PLR0913  a service is given its ledger, API and clock
+    ledger: Ledger,
+    api: MessageBatchesApi,
+    clock: Clock,
+    run_id: int,
+    *,
+    final: bool,
+    pause: Pause = asyncio.sleep,
+    stop_at: datetime | None = None,
+) -> Rescued:
+    """Answer synchronously what is left of a run; safe to call again, and beside another call.
+
+    Whatever was in flight when a call of this died is sent again, and may be paid twice; nothing else is.
+
+    Args:
+        ledger: where the run is.
+        api: its workspace.
+        clock: tells the time in UTC.
+        run_id: the run.
+        final: no round follows, so that whatever failed is answered now; else only from the cut-off on.
+        pause: waits for so many seconds.
+        stop_at: no call is begun after this moment.
+
+    Raises:
+        HeldError: the run is held.
+        RefusedError: the key has no access, or there is no money; somebody must mend it.
+    """
+    going_on = True
+    while going_on:
+        with ledger.connect() as connection:
+            with tried_rescue(connection, run_id) as held:
+                if held:
+                    going_on = _rescue(connection, api, clock, run_id, final=final, pause=pause, stop_at=stop_at)
+            rescued = _counted(connection, run_id)
+        # Whoever came while this one ended could not hold it, and relies on this look.
+        going_on = held and going_on and rescued.waiting > 0
+    return rescued
+
+
+def _rescue(  # noqa: PLR0913  as above
+    connection: Connection,
+    api: MessageBatchesApi,
+    clock: Clock,
+    run_id: int,
+    *,
+    final: bool,
+    pause: Pause,
+    stop_at: datetime | None,
+) -> bool:
+    """Return whether it may go on, when something comes meanwhile."""
+    key = {"run_id": run_id}
+    connection.execute(sql("lose_calls"), {**key, "now": clock()})
+    while run := _decided(connection, clock, run_id, final=final):
+        _leave_lost(connection, run_id)
+        if not connection.execute(sql("requests_to_call"), key).fetchall():
+            return True
+        calls = Calls(connection=connection, api=api, clock=clock, run=run, pause=pause, stop_at=stop_at)
+        ended = asyncio.run(calls.make())
+        if calls.no_access:
+            raise RefusedError(f"Nothing more is answered synchronously: {calls.no_access}. Then clear this task.")
+        if ended is Pass.STOPPED:
+            return False
+        if ended is Pass.TOO_LATE:
+            _leave_the_rest(connection, clock, run)
+    return False
+
+
+def _decided(connection: Connection, clock: Clock, run_id: int, *, final: bool) -> Row | None:
+    """Decide what is to be answered synchronously now; None when nothing is."""
+    with connection.transaction():
+        state = lock_run(connection, run_id)
+        run = load_run(connection, run_id)
+        if state != "collected" or run["dry_run"] or run["canceled_at"] is not None:
+            return None
+        now = clock()
+        stop_batching_if_late(connection, now, run)
+        if final or now >= weigh(connection, now, run).cutoffs.cancel_at:
+            require_not_held(run)
+            key = {"run_id": run_id, "before": RESCUE_ROUND + 1, "round": RESCUE_ROUND, "synchronous": True}
+            decide(connection, run, key, Resubmission())
+        reached(FaultPoint.RESCUE_BEFORE_COMMIT)
+    reached(FaultPoint.RESCUE_COMMITTED)
+    return run
+
+
+def _leave_lost(connection: Connection, run_id: int) -> None:
+    waiting = connection.execute(sql("requests_to_call"), {"run_id": run_id}).fetchall()
+    lost = [row["request_id"] for row in waiting if row["lost"] >= MOST_LOST]
+    if lost:
+        why = f"lost: {MOST_LOST} synchronous calls for it had no known end, and may have been paid for"
+        connection.execute(sql("leave_synchronous"), {"run_id": run_id, "why": why, "request_ids": lost})
+
+
+def _leave_the_rest(connection: Connection, clock: Clock, run: Row) -> None:
+    run_id, rate = run["run_id"], rescue_terms_of(run).rate
+    allowed = f"{rate.requests_per_minute:g} requests and {rate.tokens_per_minute:g} tokens a minute"
+    why = f"no time: {allowed} did not suffice to answer it synchronously by {run['deadline']:%Y-%m-%d %H:%M} UTC"
+    with connection.transaction():
+        left = connection.execute(
+            sql("leave_synchronous"), {"run_id": run_id, "why": why, "request_ids": None}
+        ).fetchall()
+        if left:
+            raise_alert(
+                connection,
+                clock(),
+                kind="unanswered",
+                subject=str(run_id),
+                message=f"{len(left)} documents of run {run_id} stay unanswered: {allowed} did not suffice. The next "
+                "run asks for them again; allow more in `rescue` of its workflow.yaml, or choose a longer SLA.",
+                run_id=run_id,
+            )
+
+
+def _counted(connection: Connection, run_id: int) -> Rescued:
+    return Rescued(**(connection.execute(sql("rescued"), {"run_id": run_id}).fetchone() or {}))

@@ -1,0 +1,239 @@
+"""Answering synchronously: no faster than allowed, written down before and after, and the earliest deadline first."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.stepped_night import SteppedNight
+
+from backcast.anthropic_api.batches import RefusedError
+from backcast.services.calls import AT_ONCE, MOST_LOST
+from backcast.services.cancel import cancel_run
+from backcast.services.claims import await_claims
+from backcast.services.fault_points import FaultPoint, listen
+from backcast.services.locks import tried_rescue
+from backcast.services.publish import publish
+from backcast.services.rounds import plan_round
+from backcast_simulator.rules import parse_rules
+from backcast_simulator.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from backcast.ledger.connection import Ledger
+
+DOCUMENTS = 12
+
+
+class Killed(BaseException):
+    """The process died here."""
+
+
+@pytest.fixture
+def night(ledger: Ledger, tmp_path: Path) -> SteppedNight:
+    return SteppedNight(ledger, tmp_path, DOCUMENTS)
+
+
+def due_soon(night: SteppedNight, key: str = "dag/1", **params: Any) -> int:
+    """Return a run for which it is too late for a batch."""
+    run_id = night.collected(key, **{"sla": "70m", **params})
+    assert plan_round(night.ledger, night.now, run_id, 1) == []
+    return run_id
+
+
+def published(night: SteppedNight, run_id: int) -> dict[str, Any]:
+    publish(night.ledger, night.now, run_id, reports=night.folder / "reports")
+    return night.row("runs", run_id=run_id)
+
+
+def calls(night: SteppedNight) -> list[dict[str, Any]]:
+    with night.ledger.connect() as connection:
+        return connection.execute(
+            "SELECT calls.*, run_id FROM calls JOIN requests USING (request_id) ORDER BY sent_at, call_id"
+        ).fetchall()
+
+
+def states(night: SteppedNight) -> list[str]:
+    return [call["state"] for call in calls(night)]
+
+
+def test_no_more_is_asked_in_a_minute_than_the_workflow_allows(night: SteppedNight) -> None:
+    run_id = due_soon(night)
+    with night.ledger.connect() as connection:
+        connection.execute("""UPDATE runs SET rescue = '{"requests_per_minute": 4}'""")
+    assert night.rescue(run_id).answered == DOCUMENTS
+    sent = [call["sent_at"] for call in calls(night)]
+    apart = [(after - before).total_seconds() for before, after in itertools.pairwise(sent)]
+    assert min(apart) >= 15
+
+
+def test_more_tokens_take_more_of_a_minute(night: SteppedNight) -> None:
+    run_id = due_soon(night)
+    with night.ledger.connect() as connection:
+        connection.execute("""UPDATE runs SET rescue = '{"tokens_per_minute": 20000}'""")
+    night.rescue(run_id)
+    sent = [call["sent_at"] for call in calls(night)]
+    # About 1,500 tokens each, prompt and answer together.
+    assert 30 < (sent[-1] - sent[0]).total_seconds() < 300
+
+
+def test_the_limits_of_the_api_are_honoured_where_they_are_tighter_than_ours(ledger: Ledger, tmp_path: Path) -> None:
+    night = SteppedNight(ledger, tmp_path, DOCUMENTS, Settings(messages_per_minute=3))
+    run_id = due_soon(night)
+    assert night.rescue(run_id).answered == DOCUMENTS
+    # Its headers say when nothing is left, so that nothing has to be refused.
+    assert states(night).count("refused") == 0
+    assert len(night.paid()) == DOCUMENTS
+
+
+@pytest.mark.parametrize(
+    ("fault", "refused", "lost"),
+    [
+        ({"kind": "error", "status": 429, "type": "rate_limit_error", "retry_after": 20}, 3, 0),
+        ({"kind": "error", "status": 529, "type": "overloaded_error"}, 3, 0),
+        ({"kind": "error", "status": 500, "type": "api_error"}, 3, 0),
+        ({"kind": "drop", "when": "before"}, 0, 3),
+        ({"kind": "html", "status": 502}, 0, 3),
+        ({"kind": "redirect"}, 0, 3),
+    ],
+)
+def test_what_was_refused_or_lost_is_asked_again(
+    night: SteppedNight, fault: dict[str, Any], refused: int, lost: int
+) -> None:
+    run_id = due_soon(night)
+    night.faults({**fault, "endpoint": "messages", "times": 3})
+    before = night.now()
+    assert night.rescue(run_id).answered == DOCUMENTS
+    assert (states(night).count("refused"), states(night).count("lost")) == (refused, lost)
+    assert len(night.paid()) == DOCUMENTS
+    # Nothing is hammered: the pause grows with each refusal, or is what the API says.
+    assert (night.now() - before).total_seconds() >= 20
+
+
+def test_an_answer_that_was_lost_may_have_been_paid_and_the_ledger_knows(night: SteppedNight) -> None:
+    run_id = due_soon(night)
+    night.faults({"kind": "drop", "when": "after", "endpoint": "messages", "times": 2})
+    night.rescue(run_id)
+    assert len(night.paid()) == DOCUMENTS + 2
+    assert states(night).count("lost") == 2
+
+
+def test_a_document_whose_calls_are_lost_again_and_again_is_left_with_its_reason(night: SteppedNight) -> None:
+    run_id = due_soon(night)
+    night.faults({"kind": "drop", "when": "after", "endpoint": "messages", "times": 1000})
+    rescued = night.rescue(run_id)
+    assert (rescued.answered, rescued.left) == (0, DOCUMENTS)
+    assert len(night.paid()) == DOCUMENTS * MOST_LOST
+    published(night, run_id)
+    assert night.row("documents", path="module0.py")["reason"].startswith("lost: ")
+
+
+def test_without_money_or_access_everything_holds_and_goes_on_when_it_is_mended(night: SteppedNight) -> None:
+    run_id = due_soon(night)
+    night.faults({"kind": "error", "status": 402, "type": "billing_error", "endpoint": "messages", "times": 1})
+    with pytest.raises(RefusedError, match="402"):
+        night.rescue(run_id)
+    assert states(night).count("refused") == 1
+    assert night.rescue(run_id).answered == DOCUMENTS
+    assert len(night.paid()) == DOCUMENTS
+
+
+@pytest.mark.parametrize("point", [point for point in FaultPoint if point.value.startswith("rescue.")])
+@pytest.mark.parametrize("time", [1, 5])
+def test_a_rescue_that_is_killed_goes_on_and_at_most_what_was_in_flight_is_paid_again(
+    night: SteppedNight, point: FaultPoint, time: int
+) -> None:
+    run_id = due_soon(night)
+    seen = 0
+
+    def die(reached: FaultPoint) -> None:
+        nonlocal seen
+        seen += reached is point
+        if reached is point and seen == time:
+            raise Killed
+
+    listen(die)
+    try:
+        while seen < time and night.rescue(run_id).waiting:
+            pass
+    except Killed:
+        pass
+    finally:
+        listen(None)
+    assert night.rescue(run_id).answered == DOCUMENTS
+    done = published(night, run_id)
+    assert (done["answered"], done["unanswered"]) == (DOCUMENTS, 0)
+    assert len(night.paid()) <= DOCUMENTS + AT_ONCE
+    assert len(night.paid()) <= DOCUMENTS + states(night).count("lost")
+
+
+def test_of_two_rescues_of_one_run_one_works(night: SteppedNight) -> None:
+    run_id = due_soon(night)
+    with night.ledger.connect() as connection, tried_rescue(connection, run_id) as held:
+        assert held
+        assert night.rescue(run_id).waiting == DOCUMENTS
+    assert calls(night) == []
+    assert night.rescue(run_id).waiting == 0
+
+
+def test_an_answer_that_fails_is_remedied_synchronously_too(night: SteppedNight) -> None:
+    night.simulator.set_rules(parse_rules([{"outcome": "truncated", "attempts": [1]}]))
+    run_id = due_soon(night)
+    assert night.rescue(run_id).answered == DOCUMENTS
+    assert night.row("requests", remedy="more_max_tokens")["max_tokens"] == 16384
+    assert published(night, run_id)["answered"] == DOCUMENTS
+
+
+def test_a_canceled_run_is_asked_nothing_more(night: SteppedNight) -> None:
+    run_id = due_soon(night)
+    cancel_run(night.ledger, night.api, night.now, run_id)
+    night.rescue(run_id)
+    assert calls(night) == []
+    assert published(night, run_id)["unanswered"] == DOCUMENTS
+
+
+def test_three_overlapping_runs_share_their_documents_and_what_may_be_asked_the_earliest_deadline_first(
+    night: SteppedNight,
+) -> None:
+    other = night._own_repository("other")
+    later = due_soon(night, "dag/1", sla="72m")
+    earlier = due_soon(night, "dag/2", sla="65m", repository=str(other))
+    # It wants what both others have asked for, half each, and pays for none of it.
+    third = night.collected("dag/3", sla="90m")
+    assert plan_round(night.ledger, night.now, third, 1) == []
+    with night.ledger.connect() as connection:
+        connection.execute("UPDATE runs SET rescuing_at = %s WHERE run_id = %s", [night.now(), earlier])
+    turns: list[int] = []
+
+    async def pause(seconds: float) -> None:
+        if not turns:
+            # The other process, which is at work on the run that is due earlier.
+            turns.append(earlier)
+            other_process = threading.Thread(target=night.rescue, args=[earlier])
+            other_process.start()
+            other_process.join()
+        night.simulator.advance(seconds)
+
+    night.rescue_with(pause, later)
+
+    order = [call["run_id"] for call in calls(night)]
+    assert order == [earlier] * DOCUMENTS + [later] * DOCUMENTS
+    sent = [call["sent_at"] for call in calls(night)]
+    # Fifty a minute for both together.
+    assert (sent[-1] - sent[0]).total_seconds() >= (2 * DOCUMENTS - 2) * 1.2
+    assert await_claims(night.ledger, night.now, third) == {}
+    assert [published(night, run_id)["answered"] for run_id in (earlier, later)] == [DOCUMENTS, DOCUMENTS]
+    assert published(night, third)["reused"] == DOCUMENTS
+    assert len(night.paid()) == len(set(night.paid())) == 2 * DOCUMENTS
+
+
+def test_the_cut_off_of_a_run_leaves_time_for_those_that_are_due_before_it(night: SteppedNight) -> None:
+    alone = night.planned("dag/1")
+    night.submit(alone)
+    first = night.cancel_at(alone)
+    other = night.planned("dag/2", sla="29h")
+    night.submit(other)
+    assert night.cancel_at(alone) < first
