@@ -39,8 +39,8 @@ REPORT_SCHEMA = json.loads(files("backcast.reports").joinpath("report.schema.jso
 class Week(SteppedNight):
     """Runs of either workflow through the services, one after the other; every batch takes a day."""
 
-    def whole(self, workflow: str, key: str, repository: Path | None = None) -> dict[str, Any]:
-        settings = run_settings(workflow, {"repository": str(repository or self.repository)})
+    def whole(self, workflow: str, key: str, **params: Any) -> dict[str, Any]:
+        settings = run_settings(workflow, {"repository": str(self.repository), **params})
         run_id = open_run(self.ledger, self.api, self.now, settings, external_key=key)
         collect(self.ledger, self.now, run_id, cache=self.folder)
         self._round(run_id, 1)
@@ -128,7 +128,7 @@ def test_only_the_last_seven_days_of_the_same_repository_count(week: Week, tmp_p
     (other / "debt.py").write_text(f"{UNUSED}OTHER = 1\n")
     git(other, "init", "-q")
     commit(other, "first")
-    week.whole(WORKFLOW, "night/2", other)
+    week.whole(WORKFLOW, "night/2", repository=str(other))
     assert week.whole(AUDIT, "audit/1")["beside"]["reports"] == []
 
     third = week.whole(WORKFLOW, "night/3")
@@ -146,6 +146,15 @@ def test_what_the_last_night_could_not_review_is_not_called_fixed(week: Week) ->
     week.simulator.set_rules([])
 
     assert [document["path"] for document in second["unanswered"]] == ["debt.py"]
+    beside = week.whole(AUDIT, "audit/1")["beside"]
+    assert ("debt.py", "new", first["run_id"]) in seen(beside["findings"])
+    assert beside["fixed"] == []
+
+
+def test_what_the_last_night_was_not_asked_about_is_not_called_fixed(week: Week) -> None:
+    first = week.whole(WORKFLOW, "night/1")
+    week.whole(WORKFLOW, "night/2", include=["early.py"])
+
     beside = week.whole(AUDIT, "audit/1")["beside"]
     assert ("debt.py", "new", first["run_id"]) in seen(beside["findings"])
     assert beside["fixed"] == []
