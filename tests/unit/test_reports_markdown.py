@@ -254,6 +254,7 @@ def test_it_is_said_when_there_is_nothing_beside() -> None:
     assert "Nothing else is open." in nothing
     assert "Nothing was fixed." in nothing
     without = render_markdown(replace(REPORT, beside=replace(BESIDE, reports=(), findings=(), fixed=())))
+    assert "| Beside it | `nightly_tech_debt`: no report |" in without
     assert "It published no report of this repository in that time.\n\n## Unanswered" in without
 
 
