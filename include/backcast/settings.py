@@ -16,6 +16,7 @@ from backcast.domain.documents import Selection
 from backcast.domain.durations import parse_duration
 from backcast.domain.errors import InputError
 from backcast.domain.pricing import Model, Price
+from backcast.domain.report import ReportSettings
 from backcast.domain.rescue import RescueTerms
 from backcast.domain.workflow import Budget, PromptVersion, RunSettings
 from backcast.yaml_errors import schema_errors
@@ -133,6 +134,27 @@ def load_prompt(workflow: str, version: str) -> PromptVersion:
         raise InputError(f"{folder / 'schema.json'} is not JSON: {error}") from error
 
 
+def report_settings(workflow: str) -> ReportSettings:
+    """Return how a workflow's report is put together, as `workflow.yaml` says now.
+
+    Raises:
+        InputError: there is no such workflow, or its file is wrong.
+    """
+    return _report_settings(workflow, load_workflow(workflow))
+
+
+def _report_settings(workflow: str, declared: Mapping[str, Any]) -> ReportSettings:
+    report = declared.get("report", {})
+    beside = report.get("beside")
+    others = [name for name in workflow_names() if name != workflow]
+    if beside is not None and beside not in others:
+        path = workflows_folder() / workflow / "workflow.yaml"
+        raise InputError(
+            f"{path}: report.beside: {beside!r} is no other workflow. Name one of {', '.join(others) or 'none'}."
+        )
+    return ReportSettings(first=report.get("first", "pays_off"), beside=beside)
+
+
 def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
     """Weigh run parameters, environment, `workflow.yaml` and defaults into the settings of one run.
 
@@ -140,6 +162,8 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
         InputError: a value cannot be used; the message names it.
     """
     declared = load_workflow(workflow)
+    # Nothing of it is kept for the run, but a mistake in it is better said before anything is paid.
+    _report_settings(workflow, declared)
     source = declared["source"]
     try:
         sla = parse_duration(str(_first(params, "sla", declared["sla"])))

@@ -1,4 +1,4 @@
-"""The offline analyst: static analysis of one source file, in the shape of the nightly workflow's answers."""
+"""The offline analyst: static analysis of one source file, in the shape that a request asks for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import ast
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from backcast_simulator import duplicates, measured, other_functions, python_checks, python_functions, text_checks
+from backcast_simulator import (
+    duplicates,
+    licence_checks,
+    measured,
+    other_functions,
+    python_checks,
+    python_functions,
+    text_checks,
+)
+from backcast_simulator.answer_shape import AnswerShape
 from backcast_simulator.findings import SEVERITIES, Finding, Source
 
 if TYPE_CHECKING:
@@ -18,12 +27,14 @@ _MINIFIED_LINE = 2_000
 _EFFORTS = ("minutes", "hours", "days")
 
 T = TypeVar("T")
+_ANYTHING = AnswerShape()
 
 
-def analyse(path: str, language: str, text: str) -> list[dict[str, Any]]:
+def analyse(path: str, language: str, text: str, shape: AnswerShape = _ANYTHING) -> list[dict[str, Any]]:
     """The findings about a document, best first, at most 25; never raises and always finds the same.
 
-    `text` is the document without line numbers. Nothing is said about vendored, generated and minified files.
+    `text` is the document without line numbers. Nothing is said about vendored, generated and minified files, and
+    nothing that the shape has no place for.
     """
     source = Source.of(path, language, text)
     if source.is_foreign or len(text) > _MAX_CHARACTERS or max(map(len, source.lines)) > _MINIFIED_LINE:
@@ -32,7 +43,8 @@ def analyse(path: str, language: str, text: str) -> list[dict[str, Any]]:
     if source.is_test:
         findings = [f.lowered("In a test file it costs less.") for f in findings]
     findings.sort(key=_rank)
-    return [finding.view() for finding in findings[:MOST_FINDINGS]]
+    fitted = _safely(lambda: (shape.fitted(finding.view()) for finding in findings))
+    return [finding for finding in fitted if finding is not None][:MOST_FINDINGS]
 
 
 def _rank(finding: Finding) -> tuple[int, int, int, str]:
@@ -43,6 +55,7 @@ def _rank(finding: Finding) -> tuple[int, int, int, str]:
 def _all_findings(source: Source) -> list[Finding]:
     tree = _python_tree(source)
     found = _safely(lambda: text_checks.check(source))
+    found += _safely(lambda: licence_checks.check(source))
     if tree is None:
         found += _safely(lambda: measured.findings_of(source, other_functions.measure(source)))
         if other_functions.knows(source):

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 import orjson
 
 from backcast_simulator.analyst import analyse
+from backcast_simulator.answer_shape import AnswerShape, shape_of
 from backcast_simulator.messages import message
 from backcast_simulator.prompts import find_document, last_user_text
 from backcast_simulator.replies import Reply, reply
@@ -46,11 +47,11 @@ class AnalystAnswerer:
         document = find_document(last_user_text(params))
         if document is None:
             return self._echo.answer(params)
-        return self._analyse(document.path, document.language, document.text)
+        return self._analyse(document.path, document.language, document.text, shape_of(params))
 
 
-def _analysis_json(path: str, language: str, text: str) -> str:
-    findings = analyse(path, language, text)
+def _analysis_json(path: str, language: str, text: str, shape: AnswerShape) -> str:
+    findings = analyse(path, language, text, shape)
     return orjson.dumps({"findings": findings}).decode()
 
 

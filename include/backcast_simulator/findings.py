@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     import ast
 
 Category = Literal[
-    "complexity", "duplication", "dead_code", "design", "error_handling", "performance", "security", "documentation"
-]
+    "complexity", "duplication", "dead_code", "design", "error_handling", "performance", "security", "documentation",
+    "licence",
+]  # fmt: skip
 Severity = Literal["high", "medium", "low"]
 Effort = Literal["minutes", "hours", "days"]
 
@@ -116,7 +117,7 @@ class Finding:
     suggestion: str
 
     def view(self) -> dict[str, Any]:
-        """The finding as the workflow's schema wants it."""
+        """The finding as JSON, in the analyst's own categories."""
         return asdict(self)
 
     def lowered(self, reason: str) -> Finding:

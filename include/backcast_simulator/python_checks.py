@@ -22,6 +22,7 @@ from backcast_simulator.python_errors import (
     swallowed_errors,
 )
 from backcast_simulator.python_functions import FunctionNode, Module
+from backcast_simulator.python_security import holes, secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +36,8 @@ def check(source: Source, module: Module) -> Iterator[Finding]:
     """All findings of this module's checks."""
     checks: tuple[Callable[[Source, Module], Iterator[Finding]], ...] = (
         swallowed_errors, returns_in_finally, mutable_defaults, unreachable, unused_imports, unused_inner, slips,
-        duplicate_keys, repeated_conditions, redefinitions, dangerous_calls, blocking_sleeps, _big_classes,
+        duplicate_keys, repeated_conditions, redefinitions, dangerous_calls, holes, secrets,
+        blocking_sleeps, _big_classes,
     )  # fmt: skip
     for one in checks:
         yield from one(source, module)

@@ -65,7 +65,7 @@ def batch_dags(parsed: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_dag_file_parses_and_serialises(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
-    assert set(parsed["dags"]) == {"nightly_tech_debt", "reconcile_batches"}
+    assert set(parsed["dags"]) == {"nightly_tech_debt", "reconcile_batches", "weekly_code_audit"}
 
 
 def test_every_dag_says_what_it_is_and_who_owns_it(parsed: dict[str, Any]) -> None:
@@ -92,8 +92,9 @@ def test_every_parameter_has_a_description_and_a_schema(parsed: dict[str, Any]) 
             assert param["schema"]["type"], name
 
 
-def test_the_night_goes_through_its_stages_in_order(parsed: dict[str, Any]) -> None:
-    tasks = parsed["dags"]["nightly_tech_debt"]["tasks"]
+@pytest.mark.parametrize("dag_id", ["nightly_tech_debt", "weekly_code_audit"])
+def test_a_batch_dag_goes_through_its_stages_in_order(parsed: dict[str, Any], dag_id: str) -> None:
+    tasks = parsed["dags"][dag_id]["tasks"]
     order = ["open_run", "collect"]
     steps = ("plan_batches", "batch.submit", "batch.wait", "batch.ingest", "batch.rescue")
     order += [f"round_1.{step}" for step in steps]
@@ -107,9 +108,10 @@ def test_the_night_goes_through_its_stages_in_order(parsed: dict[str, Any]) -> N
 
 
 def test_a_round_with_nothing_to_send_does_not_stop_what_follows(parsed: dict[str, Any]) -> None:
-    tasks = parsed["dags"]["nightly_tech_debt"]["tasks"]
-    for name in ("resubmit_failures", "round_2.plan_batches", "inherited.plan_batches", "rescue", "publish"):
-        assert tasks[name]["trigger_rule"] == "none_failed"
+    for dag in batch_dags(parsed).values():
+        tasks = dag["tasks"]
+        for name in ("resubmit_failures", "round_2.plan_batches", "inherited.plan_batches", "rescue", "publish"):
+            assert tasks[name]["trigger_rule"] == "none_failed"
 
 
 def test_what_was_left_behind_is_caught_up_on_every_quarter_of_an_hour_without_being_switched_on(

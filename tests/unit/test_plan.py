@@ -75,6 +75,15 @@ def test_three_days_hold_two_whole_rounds_from_one_slot() -> None:
     assert [run.cutoffs.deadline - run.at for run in plan.runs] == [72 * H]
 
 
+def test_the_weekly_audit_is_sent_once_and_has_two_whole_rounds_before_monday() -> None:
+    told = json.loads(backcast("plan", "weekly_code_audit", "--json").stdout)
+    assert told["whole_rounds"] == 2
+    assert told["guaranteed"] is True
+    assert told["runs_at_once"] == 1
+    assert told["schedule"] == "submits 72 h before Mon 08:00 Europe/Berlin"
+    assert "2 with a whole window" in backcast("plan", "weekly_code_audit").stdout
+
+
 def test_the_command_shows_the_plain_arithmetic_first() -> None:
     done = backcast("plan")
     assert done.exit_code == 0, done.output
@@ -158,6 +167,7 @@ def test_check_passes_what_can_hold_and_fails_what_cannot(workflows: Callable[[s
     done = backcast("check")
     assert done.exit_code == 0
     assert "nightly_tech_debt: submits 30 h and 26 h before Mon-Fri 08:00 Europe/Berlin" in done.stdout
+    assert "weekly_code_audit: submits 72 h before Mon 08:00 Europe/Berlin" in done.stdout
     workflows("sla: 30h", "sla: 24h")
     done = backcast("check")
     assert done.exit_code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from importlib.resources import files
@@ -11,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from backcast.domain.report import Finding, Report, SkippedDocuments, Spend, Totals, UnansweredDocument
+from backcast.domain.report import (
+    Beside,
+    Finding,
+    Report,
+    ReportRef,
+    SeenFinding,
+    SkippedDocuments,
+    Spend,
+    Totals,
+    UnansweredDocument,
+)
 from backcast.reports.json_report import SCHEMA_VERSION, render_json
 
 if TYPE_CHECKING:
@@ -51,11 +62,19 @@ def report(**changes: object) -> Report:
     return Report(**(fields | changes))
 
 
+def beside() -> Beside:
+    [finding] = report().findings
+    seen = SeenFinding(7, AT, finding)
+    fixed = SeenFinding(7, AT, replace(finding, status="fixed"))
+    return Beside("nightly_tech_debt", AT, (ReportRef(7, AT, "ab" * 20),), (seen,), (fixed,))
+
+
 def test_a_report_is_valid_against_the_schema(schema: Any) -> None:
     Draft202012Validator.check_schema(schema)
     content = json.loads(render_json(report()))
     Draft202012Validator(schema).validate(content)
     Draft202012Validator(schema).validate(json.loads(render_json(report(previous_published_at=AT))))
+    Draft202012Validator(schema).validate(json.loads(render_json(report(beside=beside()))))
     assert content["schema_version"] == SCHEMA_VERSION == schema["properties"]["schema_version"]["const"]
 
 

@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from backcast.domain.report import Finding, Report, SkippedDocuments, Spend, Totals, UnansweredDocument
+from backcast.domain.report import (
+    Beside,
+    Finding,
+    Report,
+    ReportRef,
+    SeenFinding,
+    SkippedDocuments,
+    Spend,
+    Totals,
+    UnansweredDocument,
+)
 from backcast.reports import escaping, wording
 from backcast.reports.markdown import IN_FULL, render_markdown
 
@@ -56,6 +66,17 @@ REPORT = Report(
     fixed=(replace(FINDING, status="fixed", title="Was here"),),
     unanswered=(UnansweredDocument("src/huge.py", "cut off at max_tokens", 2),),
     skipped=(SkippedDocuments("vendored", 1, ("vendor/x.js",)),),
+)
+
+BESIDE = Beside(
+    workflow="nightly_tech_debt",
+    since=PUBLISHED - timedelta(days=7),
+    reports=(
+        ReportRef(11, PUBLISHED - timedelta(days=1), "ab" * 20),
+        ReportRef(9, PUBLISHED - timedelta(days=3), "cd" * 20),
+    ),
+    findings=(SeenFinding(11, PUBLISHED - timedelta(days=1), replace(FINDING, title="Of the night")),),
+    fixed=(SeenFinding(9, PUBLISHED - timedelta(days=3), replace(FINDING, title="Gone", status="fixed")),),
 )
 
 NOTHING = Spend(0, 0, 0, 0, 0, Decimal(0), Decimal(0))
@@ -107,6 +128,13 @@ def filled(text: str) -> Report:
         fixed=(finding,),
         unanswered=(UnansweredDocument(text, text, 1),),
         skipped=(SkippedDocuments(text, 2, (text, text)),),
+        categories=(text, f"{text}2"),
+        beside=replace(
+            BESIDE,
+            workflow=text,
+            findings=(replace(BESIDE.findings[0], finding=finding),),
+            fixed=(replace(BESIDE.fixed[0], finding=finding),),
+        ),
     )
 
 
@@ -184,6 +212,50 @@ def test_a_report_says_what_it_is_about() -> None:
     assert "| high | Was here | `src/shop/config.py:10-20` |" in lines
     assert "| `src/huge.py` | 2 | cut off at max_tokens |" in lines
     assert "| vendored | 1 | `vendor/x.js` |" in lines
+
+
+def test_findings_are_counted_by_category_in_the_order_of_the_schema() -> None:
+    findings = (FINDING, replace(FINDING, category="naming"), replace(FINDING, category="other"))
+    lines = render_markdown(
+        replace(REPORT, findings=findings, categories=("naming", "dead_code", "error_handling", "testing"))
+    ).splitlines()
+    table = lines[lines.index("## By category") :]
+    assert table[4:7] == [f"| {name} | 0 | 1 | 0 | 0 | 1 |" for name in ("naming", "error handling", "other")]
+    assert table[8] == "None of: dead code, testing."
+
+
+def test_it_is_said_what_comes_first() -> None:
+    assert "What pays off most comes first" in render_markdown(REPORT)
+    assert "The worst come first" in render_markdown(replace(REPORT, first="worst"))
+
+
+def test_what_another_workflow_found_stands_beside_with_run_and_date() -> None:
+    assert "Beside" not in render_markdown(REPORT)
+    markdown = render_markdown(replace(REPORT, beside=BESIDE))
+    lines = markdown.splitlines()
+    section = lines[lines.index("## Beside it: `nightly_tech_debt` since 2026-04-24") :]
+    assert section[2] == (
+        "What 2 reports of this repository found, without what stands above in the same category: "
+        "run 11 of 2026-04-30, run 9 of 2026-04-28."
+    )
+    assert "| Beside it | `nightly_tech_debt`: 1 open, 1 fixed meanwhile |" in lines
+    columns = "high | minutes | error handling"
+    place = "`src/shop/config.py:10-20`"
+    assert section[4] == "### Open"
+    assert section[8] == f"| {columns} | Of the night (new) | {place} | run 11, 2026-04-30 |"
+    assert section[10] == "### Fixed meanwhile"
+    assert section[14] == f"| {columns} | Gone | {place} | run 9, 2026-04-28 |"
+    assert section[16] == "## Unanswered documents"
+    assert "\n\n\n" not in markdown
+
+
+def test_it_is_said_when_there_is_nothing_beside() -> None:
+    nothing = render_markdown(replace(REPORT, beside=replace(BESIDE, findings=(), fixed=())))
+    assert "Nothing else is open." in nothing
+    assert "Nothing was fixed." in nothing
+    without = render_markdown(replace(REPORT, beside=replace(BESIDE, reports=(), findings=(), fixed=())))
+    assert "| Beside it | `nightly_tech_debt`: no report |" in without
+    assert "It published no report of this repository in that time.\n\n## Unanswered" in without
 
 
 def test_a_simulated_report_says_so_before_anything_else() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from backcast.domain.report import Finding
-from backcast.reports.ranking import PER_FILE_IN_TOP, TOP, pays_off_most
+from backcast.reports.ranking import PER_FILE_IN_TOP, TOP, pays_off_most, ranked
 
 if TYPE_CHECKING:
     from backcast.domain.report import Effort, Severity
@@ -67,3 +67,11 @@ def test_one_bad_file_does_not_fill_the_top() -> None:
 def test_a_single_file_is_simply_ordered() -> None:
     findings = [finding("only.py", line) for line in range(1, 40)]
     assert pays_off_most(reversed(findings)) == findings
+
+
+def test_the_worst_come_first_where_a_workflow_wants_it_whatever_they_cost_and_wherever_they_are() -> None:
+    worst = [finding("bad.py", line, "critical", "days") for line in range(1, 6)]
+    soon = finding("a.py", 1, "high", "minutes")
+    later = finding("a.py", 2, "high", "hours")
+    assert ranked([later, soon, *reversed(worst)], "worst") == [*worst, soon, later]
+    assert ranked([*worst, soon], "pays_off")[0] == soon

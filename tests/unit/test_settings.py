@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from backcast.domain.errors import InputError
-from backcast.settings import load_model, load_workflow, poll_interval_seconds, run_settings
+from backcast.domain.report import ReportSettings
+from backcast.settings import load_model, load_workflow, poll_interval_seconds, report_settings, run_settings
 
 WORKFLOW = "nightly_tech_debt"
 
@@ -92,3 +94,21 @@ def test_a_workflow_file_that_holds_no_mapping_is_refused(tmp_path: Path, monkey
         (tmp_path / "mine" / "workflow.yaml").write_text(text)
         with pytest.raises(InputError, match=r"workflow.yaml:1: .* is not of type 'object'"):
             load_workflow("mine")
+
+
+def test_a_report_may_show_only_another_workflow_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (WORKFLOW, "weekly_code_audit"):
+        shutil.copytree(workflows_folder_of_the_project() / name, tmp_path / name)
+    monkeypatch.setenv("BACKCAST_WORKFLOWS", str(tmp_path))
+    assert report_settings(WORKFLOW) == ReportSettings(first="pays_off", beside=None)
+    assert report_settings("weekly_code_audit") == ReportSettings(first="worst", beside=WORKFLOW)
+
+    file = tmp_path / "weekly_code_audit" / "workflow.yaml"
+    good = file.read_text()
+    for wrong in ("nightly", "weekly_code_audit"):
+        file.write_text(good.replace(f"beside: {WORKFLOW}", f"beside: {wrong}"))
+        with pytest.raises(InputError, match=rf"report.beside: '{wrong}' is no other workflow. Name one of {WORKFLOW}"):
+            run_settings("weekly_code_audit", {})
+    file.write_text(good.replace("first: worst", "first: best"))
+    with pytest.raises(InputError, match=r"workflow.yaml:11: report.first: 'best' is not one of"):
+        load_workflow("weekly_code_audit")

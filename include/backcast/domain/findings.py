@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,14 @@ from backcast.domain.lines import split_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+
+def categories_of(answer_schema: str) -> tuple[str, ...]:
+    """Return the categories that an answer schema (JSON text) lists for findings, in its order; it may have none."""
+    node: Any = json.loads(answer_schema)
+    for step in ("properties", "findings", "items", "properties", "category", "enum"):
+        node = node.get(step) if isinstance(node, dict) else None
+    return tuple(map(str, node)) if isinstance(node, list) else ()
 
 
 def with_fingerprints(path: str, findings: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:

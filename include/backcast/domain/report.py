@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 Severity = Literal["critical", "high", "medium", "low"]
 Effort = Literal["minutes", "hours", "days"]
 FindingStatus = Literal["new", "persisting", "fixed"]
+# What comes first: the worst for the least effort, or the worst.
+Order = Literal["pays_off", "worst"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,51 @@ class Spend:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportSettings:
+    """How a workflow's report is put together; `beside` names another workflow, whose findings are shown, too."""
+
+    first: Order = "pays_off"
+    beside: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRef:
+    """A published report, by its run."""
+
+    run_id: int
+    published_at: datetime
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFinding:
+    """A finding of another workflow, and the last of its reports to have it."""
+
+    run_id: int
+    published_at: datetime
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What another workflow's reports since a time found, without what this report found itself.
+
+    The latest report comes first. A finding is fixed when the latest report no longer has it.
+    """
+
+    workflow: str
+    since: datetime
+    reports: tuple[ReportRef, ...]
+    findings: tuple[SeenFinding, ...]
+    fixed: tuple[SeenFinding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """A report in full. Findings come ordered by what pays off most; times are timezone-aware, in UTC."""
+    """A report in full; times are timezone-aware, in UTC.
+
+    Findings come in the order that `first` names; `categories` are those that the answer schema lists.
+    """
 
     workflow: str
     run_id: int
@@ -97,3 +142,6 @@ class Report:
     fixed: tuple[Finding, ...]
     unanswered: tuple[UnansweredDocument, ...]
     skipped: tuple[SkippedDocuments, ...]
+    first: Order = "pays_off"
+    categories: tuple[str, ...] = ()
+    beside: Beside | None = None

@@ -74,7 +74,7 @@ def _run_night(options: NightOptions, display: Display) -> int:
         options = _capped(options)
         if options.resume is None and not _agreed(options, repository, display):
             return WRONG_INPUT
-        _check_real_api()
+        _check_real_api(options.dag_id)
     with running_stack(options.stack, display.say) as stack:
         display.say(f"Airflow is up: {stack.url}")
         wait_for_dag(stack, options.dag_id)
@@ -167,11 +167,11 @@ def _named(location: Remote | Path) -> str:
     return location.url if isinstance(location, Remote) else str(location)
 
 
-def _check_real_api() -> None:
+def _check_real_api(workflow: str) -> None:
     # Imported here, since the SDK costs a second or two, and only this needs it.
     from backcast.anthropic_api.batches import api_from_environment  # noqa: PLC0415
 
-    check_api(api_from_environment())
+    check_api(api_from_environment(), workflow)
 
 
 def _capped(options: NightOptions) -> NightOptions:
@@ -184,7 +184,7 @@ def _agreed(options: NightOptions, repository: str, display: Display) -> bool:
     Raises:
         InputError: nobody is there to ask.
     """
-    estimate = estimate_night(repository, options.ref, options.max_documents)
+    estimate = estimate_night(options.dag_id, repository, options.ref, options.max_documents)
     for line in summary.estimate_lines(estimate, os.environ.get("ANTHROPIC_BASE_URL")):
         display.say(line)
     if options.yes:

@@ -31,6 +31,7 @@ def render_markdown(report: Report) -> str:
             in_brief=report.findings[IN_FULL:],
             severities=tables.by_severity(report.findings),
             directories=tables.by_directory(report.findings),
+            categories=tables.by_category(report.findings, report.categories),
             new=sum(finding.status == "new" for finding in report.findings),
             saving=report.spend.synchronous_usd - report.spend.cost_usd,
             time_left=report.deadline - report.published_at,

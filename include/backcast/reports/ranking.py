@@ -1,4 +1,4 @@
-"""The order in which findings are worth mending."""
+"""The order in which findings are shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from backcast.domain.report import Finding
+    from backcast.domain.report import Finding, Order
 
 TOP = 20
 PER_FILE_IN_TOP = 3
@@ -18,6 +18,16 @@ _SEVERITY = {"critical": 3, "high": 2, "medium": 1, "low": 0}
 _EFFORT = {"minutes": 0, "hours": 1, "days": 2}
 
 _Key = tuple[int, int, str, int, int, str, str, str]
+
+
+def ranked(findings: Iterable[Finding], first: Order) -> list[Finding]:
+    """Order findings as a workflow wants it."""
+    return pays_off_most(findings) if first == "pays_off" else worst_first(findings)
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Order by severity alone, and what is equally severe by effort: no file with many of the worst is held back."""
+    return sorted(findings, key=lambda finding: (-_SEVERITY[finding.severity], *_key(finding)))
 
 
 def pays_off_most(findings: Iterable[Finding]) -> list[Finding]:

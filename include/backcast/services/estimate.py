@@ -64,7 +64,7 @@ class CostModel:
         return synchronous_cost(self._model, self.usage(characters))
 
 
-def check_api(api: MessageBatchesApi, *, workflow: str = "nightly_tech_debt") -> None:
+def check_api(api: MessageBatchesApi, workflow: str) -> None:
     """Ask the API for a workflow's model, so that a wrong address, key or model is said before anything starts.
 
     Raises:
@@ -75,11 +75,7 @@ def check_api(api: MessageBatchesApi, *, workflow: str = "nightly_tech_debt") ->
 
 
 def estimate_night(
-    repository: str | None = None,
-    ref: str | None = None,
-    max_documents: int | None = None,
-    *,
-    workflow: str = "nightly_tech_debt",
+    workflow: str, repository: str | None = None, ref: str | None = None, max_documents: int | None = None
 ) -> Estimate:
     """Estimate a run of a workflow on a repository, without ledger and API; earlier answers are not considered."""
     params: dict[str, Any] = {"repository": repository, "ref": ref, "max_documents": max_documents}

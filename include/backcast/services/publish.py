@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from backcast.domain.errors import InDoubtError
-from backcast.domain.findings import with_fingerprints
-from backcast.domain.report import Finding, FindingStatus, Report, SkippedDocuments, Spend, Totals, UnansweredDocument
+from backcast.domain.findings import categories_of, with_fingerprints
+from backcast.domain.report import Finding, Report, SkippedDocuments, Spend, Totals, UnansweredDocument
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in_chunks, stream
 from backcast.ledger.runs import load_run, lock_run
-from backcast.reports.ranking import pays_off_most
+from backcast.reports.ranking import ranked
 from backcast.reports.writing import MARKDOWN, write_report
 from backcast.services.acceptance import parse_answer
+from backcast.services.beside import beside, settings_of
 from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.found import finding_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from backcast.services.open_run import Clock
-
-_FINDING_FIELDS = [field.name for field in fields(Finding) if field.name != "status"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,7 @@ def _report(connection: Connection, run: Row) -> Report:
     key = {"run_id": run["run_id"]}
     previous = connection.execute(sql("previous_run"), key).fetchone()
     both = {**key, "previous_run_id": previous["run_id"] if previous else None}
+    settings = settings_of(connection, run)
     totals = connection.execute(sql("totals_of_run"), key).fetchone() or {}
     spend = connection.execute(sql("spend_of_run"), key).fetchone() or {}
     return Report(
@@ -133,8 +134,8 @@ def _report(connection: Connection, run: Row) -> Report:
         previous_published_at=previous["published_at"] if previous else None,
         totals=Totals(**totals),
         spend=Spend(**spend),
-        findings=tuple(pays_off_most(_findings(connection, both))),
-        fixed=tuple(_finding(row, "fixed") for row in connection.execute(sql("fixed_findings"), both).fetchall()),
+        findings=tuple(ranked(_findings(connection, both), settings.first)),
+        fixed=tuple(finding_of(row, "fixed") for row in connection.execute(sql("fixed_findings"), both).fetchall()),
         unanswered=tuple(
             UnansweredDocument(**row) for row in connection.execute(sql("unanswered_documents"), key).fetchall()
         ),
@@ -142,13 +143,12 @@ def _report(connection: Connection, run: Row) -> Report:
             SkippedDocuments(row["reason"], row["count"], tuple(row["examples"]))
             for row in connection.execute(sql("skipped_by_reason"), key).fetchall()
         ),
+        first=settings.first,
+        categories=categories_of(run["answer_schema"]),
+        beside=beside(connection, run, settings),
     )
 
 
 def _findings(connection: Connection, both: Row) -> list[Finding]:
     rows = connection.execute(sql("findings_of_run"), both).fetchall()
-    return [_finding(row, "persisting" if row["persisting"] else "new") for row in rows]
-
-
-def _finding(row: Row, status: FindingStatus) -> Finding:
-    return Finding(status=status, **{name: row[name] for name in _FINDING_FIELDS})
+    return [finding_of(row, "persisting" if row["persisting"] else "new") for row in rows]

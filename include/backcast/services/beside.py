@@ -1,0 +1,73 @@
+"""What another workflow found of the same repository in the week before a report."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from backcast.domain.errors import InputError
+from backcast.domain.report import Beside, ReportRef, ReportSettings, SeenFinding
+from backcast.ledger.connection import Connection, Row, sql
+from backcast.reports.ranking import ranked
+from backcast.services.alerts import raise_alert
+from backcast.services.found import finding_of
+from backcast.settings import report_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from backcast.domain.report import FindingStatus, Order
+
+PERIOD: Final = timedelta(days=7)
+
+
+def settings_of(connection: Connection, run: Row) -> ReportSettings:
+    """Return how the report of a run is put together, as its workflow says now.
+
+    A workflow that cannot be read any more must not keep back answers that are paid for: then the report is put
+    together in the usual way, and an alert says so.
+    """
+    try:
+        return report_settings(run["workflow"])
+    except InputError as error:
+        raise_alert(
+            connection,
+            run["published_at"],
+            kind="report_settings",
+            subject=f"run {run['run_id']}",
+            message=f"The report of run {run['run_id']} shows nothing beside it and keeps the usual order: {error}",
+            run_id=run["run_id"],
+        )
+        return ReportSettings()
+
+
+def beside(connection: Connection, run: Row, settings: ReportSettings) -> Beside | None:
+    """Return what the workflow to be shown beside this run's report found, up to its `published_at`."""
+    if settings.beside is None:
+        return None
+    since = run["published_at"] - PERIOD
+    key = {"run_id": run["run_id"], "workflow": settings.beside, "since": since, "until": run["published_at"]}
+    reports = tuple(ReportRef(**row) for row in connection.execute(sql("reports_beside"), key).fetchall())
+    rows: list[Row] = []
+    if reports:
+        runs = {"run_ids": [report.run_id for report in reports], "latest_run_id": reports[0].run_id}
+        rows = connection.execute(sql("findings_beside"), key | runs).fetchall()
+    seen = [_seen(row) for row in rows]
+    return Beside(
+        workflow=settings.beside,
+        since=since,
+        reports=reports,
+        findings=_ranked((one for one in seen if one.finding.status != "fixed"), settings.first),
+        fixed=tuple(one for one in seen if one.finding.status == "fixed"),
+    )
+
+
+def _seen(row: Row) -> SeenFinding:
+    status: FindingStatus = "fixed" if row["fixed"] else "persisting" if row["persisting"] else "new"
+    return SeenFinding(row["run_id"], row["published_at"], finding_of(row, status))
+
+
+def _ranked(seen: Iterable[SeenFinding], first: Order) -> tuple[SeenFinding, ...]:
+    by_fingerprint = {one.finding.fingerprint: one for one in seen}
+    order = ranked((one.finding for one in by_fingerprint.values()), first)
+    return tuple(by_fingerprint[finding.fingerprint] for finding in order)
