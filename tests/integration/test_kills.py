@@ -90,8 +90,9 @@ def test_killed_at_every_point_it_pays_once_and_loses_nothing(  # noqa: PLR0913,
 
 
 def test_killed_at_every_point_of_a_cut_off_it_is_in_time_and_pays_again_at_most_for_what_was_in_flight(
-    ledger: Ledger, simulator: Any, repository: Path, tmp_path: Path
+    ledger: Ledger, start_simulator: Any, repository: Path, tmp_path: Path
 ) -> None:
+    simulator = start_simulator("--speed", "60")
     # It ends only after the 24 hours of the simulator's clock.
     simulator.rules({"attempts": [1], "outcome": "expired"})
     (tmp_path / "minutes").write_text("0")
