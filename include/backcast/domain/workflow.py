@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from backcast.domain.documents import Selection
     from backcast.domain.pricing import Model
@@ -30,7 +30,10 @@ class PromptVersion:
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """Everything a run needs to know from its beginning, after parameters, environment and workflow were weighed."""
+    """Everything a run needs to know from its beginning, after parameters, environment and workflow were weighed.
+
+    Without a `deadline` it is due its SLA after it was opened.
+    """
 
     workflow: str
     repository: str
@@ -42,6 +45,7 @@ class RunSettings:
     prompt: PromptVersion
     dry_run: bool = False
     full: bool = False
+    deadline: datetime | None = None
 
 
 def answer_key(content_hash: str, prompt_hash: str, model: str) -> str:

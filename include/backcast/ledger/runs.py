@@ -62,7 +62,7 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
             "simulated": simulated,
             "base_url": base_url,
             "opened_at": opened_at,
-            "deadline": opened_at + settings.sla,
+            "deadline": settings.deadline or opened_at + settings.sla,
         },
     ).fetchone()
     return row["run_id"] if row else cast("int", find_run(connection, external_key))
