@@ -179,6 +179,19 @@ def test_airflow_asks_what_became_of_the_run_before_it_cries(
     assert [row["kind"] for row in raised(night)] == said
 
 
+def test_a_dag_run_that_was_just_made_has_a_moment_to_be_opened(
+    night: SteppedNight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "ledger", lambda: night.ledger)
+    monkeypatch.setattr(clients, "now", night.now)
+    dag_run = {"dag_id": "dag", "dag_run_id": "1", "state": "queued", "conf": {}, "run_after": night.now().isoformat()}
+    assert alerting._look(AT_RISK, dag_run)
+    assert raised(night) == []
+    night.simulator.advance(300)
+    assert alerting._look(AT_RISK, dag_run) is None
+    assert [row["kind"] for row in raised(night)] == [AT_RISK]
+
+
 def test_airflow_looks_again_when_a_run_by_hand_is_due_a_little_later(
     night: SteppedNight, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,12 +96,14 @@ def test_a_report_is_at_risk_when_results_can_no_longer_be_read_in_time() -> Non
         ("manual", NOW, None, NOW + timedelta(hours=30)),
         # Triggered through the API without a logical date.
         ("manual", None, {"deadline": "2026-11-25T20:00Z"}, datetime(2026, 11, 25, 20, tzinfo=UTC)),
-        ("manual", None, {"deadline": "soon"}, NOW + timedelta(hours=30)),
+        # Refused at once by the run's first task: nothing is owed.
+        ("manual", None, {"deadline": "soon"}, None),
+        ("manual", None, {"deadline": "2026-11-25T00:59Z"}, None),
         ("manual", None, {"deadline": None}, NOW + timedelta(hours=30)),
     ],
 )
 def test_airflow_knows_the_deadline_of_every_run(
-    run_type: str, logical_date: datetime | None, conf: dict[str, str] | None, due: datetime
+    run_type: str, logical_date: datetime | None, conf: dict[str, str] | None, due: datetime | None
 ) -> None:
     told = json.loads(json.dumps(REFERENCE.serialize_reference()))
     read = BackcastDeadline.deserialize_reference(told)
@@ -119,6 +121,14 @@ def test_a_task_knows_the_same_deadline_and_until_when_the_run_may_start() -> No
     assert (settings.deadline, start_by) == (DUE, datetime(2026, 11, 25, 5, 55, 30, tzinfo=UTC))
     by_hand, whenever = settings_in_time(NAME, DagRun("manual", NOW), {})  # type: ignore[arg-type]
     assert (by_hand.deadline, whenever) == (None, None)
+
+
+def test_no_slot_is_opened_once_schedules_are_off(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("BACKCAST_SCHEDULES", "false")
+    assert settings_in_time(NAME, DagRun("scheduled", NOW), {})[1] == NOW  # type: ignore[arg-type]
+    assert "BACKCAST_SCHEDULES is false" in caplog.text
 
 
 def test_a_deadline_without_a_zone_is_said_to_be_taken_as_utc(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from backcast.domain.deadlines import DeadlineKind
@@ -16,6 +16,9 @@ _log = logging.getLogger(__name__)
 # A run by hand is due its SLA after it was opened, a little later than Airflow could know when it made the run; what is
 # further away is left to `reconcile_batches`.
 _WAITS_AT_MOST: Final = timedelta(minutes=15)
+# A run with little time has its alert as soon as it was made, before its first task came to open it.
+_OPENS_WITHIN: Final = timedelta(minutes=5)
+_LOOKS_APART: Final = timedelta(seconds=30)
 
 
 async def alert(kind: str, context: Mapping[str, Any]) -> None:
@@ -25,10 +28,9 @@ async def alert(kind: str, context: Mapping[str, Any]) -> None:
         kind: of `DeadlineKind`.
         context: what Airflow knows of the run, and of the moment.
     """
-    pause = await asyncio.to_thread(_look, DeadlineKind(kind), context["dag_run"])
-    if pause is not None:
+    # What comes is a moment in time, which no event could be set for.
+    while pause := await asyncio.to_thread(_look, DeadlineKind(kind), context["dag_run"]):  # noqa: ASYNC110  as above
         await asyncio.sleep(pause.total_seconds())
-        await asyncio.to_thread(_look, DeadlineKind(kind), context["dag_run"])
 
 
 def _look(kind: DeadlineKind, dag_run: Mapping[str, Any]) -> timedelta | None:
@@ -44,6 +46,8 @@ def _look(kind: DeadlineKind, dag_run: Mapping[str, Any]) -> timedelta | None:
     ledger = clients.ledger()
     run_id = find_opened(ledger, external_key)
     if run_id is None:
+        if clients.now() - datetime.fromisoformat(dag_run["run_after"]) < _OPENS_WITHIN:
+            return _LOOKS_APART
         deliver(alert_unopened(ledger, clients.now, external_key, kind, dag_run.get("conf")))
         return None
     if dag_run["state"] == "failed":

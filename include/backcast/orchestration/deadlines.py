@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk.definitions.deadline import BaseDeadlineReference
 
-from backcast.domain.deadlines import AT_RISK_BEFORE, DeadlineKind, names_zone, parse_deadline
+from backcast.domain.deadlines import AT_RISK_BEFORE, DeadlineKind, names_zone, parse_deadline, require_reachable
 from backcast.domain.errors import InputError
 from backcast.domain.schedule_data import schedule_data, schedule_from
 from backcast.domain.slots import deadline_of_slot
@@ -66,11 +66,15 @@ class BackcastDeadline(BaseDeadlineReference):
 
     def deadline_of(
         self, run_type: str, logical_date: datetime | None, run_after: datetime, conf: Mapping[str, Any] | None
-    ) -> datetime:
-        """Return when a DAG run is due; never fails, since that would fail the creation of the run."""
-        by_slot = logical_date is not None and run_type in BY_SCHEDULE
-        named = self._of_slot(logical_date) if logical_date and by_slot else _named_in(conf or {})
-        return named or run_after + timedelta(seconds=self.sla)
+    ) -> datetime | None:
+        """Return when a DAG run is due; never fails, since that would fail the creation of the run.
+
+        None for a run by hand whose deadline `open_run` refuses at once, so that nothing is owed.
+        """
+        if logical_date and run_type in BY_SCHEDULE and (due := self._of_slot(logical_date)):
+            return due
+        written = (conf or {}).get("deadline")
+        return _named(str(written), run_after) if written else run_after + timedelta(seconds=self.sla)
 
     def _of_slot(self, logical_date: datetime) -> datetime | None:
         try:
@@ -80,12 +84,13 @@ class BackcastDeadline(BaseDeadlineReference):
             return None
 
 
-def _named_in(conf: Mapping[str, Any]) -> datetime | None:
+def _named(written: str, triggered_at: datetime) -> datetime | None:
     try:
-        return parse_deadline(str(conf["deadline"])) if conf.get("deadline") else None
+        deadline = parse_deadline(written)
+        require_reachable(deadline, triggered_at)
     except InputError:
-        # `open_run` refuses it, and says what to write.
         return None
+    return deadline
 
 
 def deadline_alerts(workflow: str) -> list[DeadlineAlert]:
@@ -120,13 +125,17 @@ def settings_in_time(workflow: str, dag_run: DagRun, params: Mapping[str, Any]) 
         InputError: a value cannot be used; the message names it.
     """
     from backcast.services.scheduling import slot_of
-    from backcast.settings import run_settings
+    from backcast.settings import run_settings, schedules_on
 
     settings = run_settings(workflow, params)
     at = dag_run.logical_date if dag_run.run_type in BY_SCHEDULE else None
     found = slot_of(workflow, at) if at else None
     if found:
         slot, start_by = found
+        if not schedules_on():
+            # Airflow had made the run, or stored its slot, while they were on.
+            _log.warning("BACKCAST_SCHEDULES is false: the run of a slot is not opened any more.")
+            start_by = slot.at
         return replace(settings, deadline=slot.deadline), start_by
     written = params.get("deadline")
     if written and not names_zone(str(written)):
