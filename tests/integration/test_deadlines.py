@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from click.testing import CliRunner
@@ -14,8 +14,8 @@ from tests.support import WORKFLOW
 
 from backcast.cli import main
 from backcast.domain.deadlines import DeadlineKind
-from backcast.domain.errors import InputError
-from backcast.orchestration import alerting, clients
+from backcast.domain.errors import ApiError, InputError
+from backcast.orchestration import abandoned, alerting, clients, tasks
 from backcast.services.cancel import cancel_run
 from backcast.services.deadlines import Message, alert_unopened, check_deadlines, upcoming
 from backcast.services.ingest import ingest
@@ -204,6 +204,24 @@ def test_airflow_looks_again_when_a_run_by_hand_is_due_a_little_later(
     # What is not due for long is the watchdog's.
     assert alerting._look(MISSED, dag_run) is None
     assert raised(night) == []
+
+
+def test_the_watchdog_needs_neither_the_triggerer_nor_the_api(
+    night: SteppedNight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, ended = night.collected(), night.collected("dag/2")
+    monkeypatch.setattr(clients, "ledger", lambda: night.ledger)
+    monkeypatch.setattr(clients, "now", night.now)
+    monkeypatch.setattr(abandoned, "survey", lambda _ledger: abandoned.Survey(left=[ended]))
+
+    def no_api() -> NoReturn:
+        raise ApiError("away")
+
+    monkeypatch.setattr(clients, "api", no_api)
+    until(night, run, 10 * M)
+    with pytest.raises(ApiError, match="away"):
+        tasks.reconcile.function()
+    assert [(row["kind"], row["run_id"]) for row in raised(night)] == [(AT_RISK, run)]
 
 
 def test_the_command_shows_what_would_be_sent_and_raises_it_when_told(night: SteppedNight) -> None:
