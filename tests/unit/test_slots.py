@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 from itertools import takewhile
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backcast.domain.schedule import Due, ReportSchedule, RollingSchedule, Schedule, parse_due, schedule_of
@@ -117,6 +117,8 @@ moments = st.integers(0, 3 * 365 * 24 * 60).map(lambda count: utc("2025-01-01T00
 spans = st.one_of(st.none(), st.integers(1, 60 * 24 * 30).map(lambda count: count * M))
 
 
+# Weeks of slots, 5 minutes apart, take their time on a busy machine.
+@settings(deadline=None)
 @given(schedules, moments, spans, st.booleans())
 def test_whatever_was_away_or_paused_no_slot_is_run_after_its_cut_off(
     schedule: Schedule,
@@ -135,6 +137,7 @@ def test_whatever_was_away_or_paused_no_slot_is_run_after_its_cut_off(
     assert slot.at + lateness(schedule) <= last < cutoffs(schedule.terms, slot.deadline).cancel_at
 
 
+@settings(deadline=None)
 @given(schedules, moments)
 def test_a_scheduler_that_is_there_runs_every_slot_once(schedule: Schedule, start: datetime) -> None:
     after, met = start, []
@@ -147,6 +150,7 @@ def test_a_scheduler_that_is_there_runs_every_slot_once(schedule: Schedule, star
     assert len(met) == 5
 
 
+@settings(deadline=None)
 @given(schedules)
 def test_another_process_is_told_the_same_schedule(schedule: Schedule) -> None:
     told = schedule_data(schedule)
