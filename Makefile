@@ -8,7 +8,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.stamp-installed
 
 # Read from the environment by the `backcast` command. `make run REPO=…` and `REPO=… make run` are the same.
-export REPO REF MAX_DOCUMENTS API YES RESUME AIRFLOW_PORT SIMULATOR_PORT SIMULATOR_SPEED BACKCAST_HOME PYTHON
+export REPO REF MAX_DOCUMENTS API YES RESUME AIRFLOW_PORT SIMULATOR_PORT SIMULATOR_SPEED SCHEDULES BACKCAST_HOME PYTHON
 
 PYTEST_ARGS ?=
 SEEDS       ?= 1000
@@ -29,6 +29,7 @@ help: ## List what can be made.
 	@echo "  AIRFLOW_PORT     8080, or the next that is free"
 	@echo "  SIMULATOR_PORT   8790, or the next that is free"
 	@echo "  SIMULATOR_SPEED  how many simulated seconds pass in a real one"
+	@echo "  SCHEDULES=1      let DAGs also start by themselves, under make up"
 	@echo "  BACKCAST_HOME    where databases, logs and secrets are kept: .backcast"
 	@echo "  PYTHON           Python to make .venv with"
 	@echo "  SEEDS            how many nights make simulate goes through, from FIRST_SEED on"

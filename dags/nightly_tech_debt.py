@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from airflow.sdk import dag
 
+from backcast.orchestration.deadlines import deadline_alerts
 from backcast.orchestration.form import batch_params, default_args, documentation
 from backcast.orchestration.tasks import a_round, collect, inherited, open_run, publish, rescue, resubmit_failures
+from backcast.orchestration.timetable import runs_at_once, schedule_for
 
 WORKFLOW = "nightly_tech_debt"
 
 
 @dag(
     dag_id=WORKFLOW,
-    # Manual until its schedule can be computed backward from the hour the report is due.
-    schedule=None,
+    schedule=schedule_for(WORKFLOW),
     catchup=False,
+    max_active_runs=runs_at_once(WORKFLOW),
+    deadline=deadline_alerts(WORKFLOW),
     default_args=default_args(),
     params=batch_params(),
     tags=["backcast", "batch"],

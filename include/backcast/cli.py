@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
+from backcast.cli_alerts import alert
 from backcast.cli_operations import cancel, reconcile, resubmit, status
 from backcast.cli_plan import check, plan
 from backcast.domain.errors import BackcastError, InputError
@@ -42,7 +44,7 @@ def main() -> None:
     """LLM document jobs on Anthropic's Message Batches API, at half price and still on time."""
 
 
-for _command in (plan, check, status, reconcile, cancel, resubmit):
+for _command in (plan, check, status, alert, reconcile, cancel, resubmit):
     main.add_command(_command)
 
 
@@ -119,9 +121,11 @@ def night(  # noqa: PLR0913  one parameter for each option
 
 
 @main.command()
+@click.option("--schedules", is_flag=True, help="Let DAGs also start by themselves (SCHEDULES=1).")
 @_stack_options
-def up(
+def up(  # noqa: PLR0913  as above
     *,
+    schedules: bool,
     api: str,
     home: Path | None,
     airflow_port: int | None,
@@ -129,7 +133,8 @@ def up(
     simulator_speed: float | None,
 ) -> None:
     """Start everything and leave it running until Ctrl-C."""
-    sys.exit(run_up(_stack(api, home, airflow_port, simulator_port, simulator_speed)))
+    stack = _stack(api, home, airflow_port, simulator_port, simulator_speed)
+    sys.exit(run_up(replace(stack, schedules=schedules or os.environ.get("SCHEDULES") == "1")))
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)

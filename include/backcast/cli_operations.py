@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from backcast.cli_options import RUN, json_option, ledger_option
 from backcast.domain.errors import InputError
 from backcast.ledger.connection import Ledger
 
@@ -26,17 +27,10 @@ if TYPE_CHECKING:
 _PROBLEMS = 1
 _API_BATCH = "msgbatch_"
 _PIPE_WIDTH = 240
-# What PostgreSQL holds in a bigint; a greater number is a slip of the hand and no run.
-_RUN = click.IntRange(min=1, max=2**63 - 1)
-
-ledger_option = click.option(
-    "--ledger", envvar="BACKCAST_LEDGER", required=True, help="DSN: postgresql://user:password@host/db."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command()
-@click.argument("run", type=_RUN, required=False)
+@click.argument("run", type=RUN, required=False)
 @json_option
 @ledger_option
 def status(*, run: int | None, as_json: bool, ledger: str) -> None:
@@ -51,7 +45,7 @@ def status(*, run: int | None, as_json: bool, ledger: str) -> None:
 
 
 @click.command()
-@click.option("--finish", type=_RUN, multiple=True, metavar="RUN", help="Also do what is left of this run.")
+@click.option("--finish", type=RUN, multiple=True, metavar="RUN", help="Also do what is left of this run.")
 @json_option
 @ledger_option
 def reconcile(*, finish: Sequence[int], as_json: bool, ledger: str) -> None:
@@ -102,7 +96,7 @@ def cancel(*, what: str, ledger: str) -> None:
 
 
 @click.command()
-@click.argument("run", type=_RUN)
+@click.argument("run", type=RUN)
 @click.option("--again", is_flag=True, help="Pay again for what is in doubt or can no longer be read.")
 @ledger_option
 def resubmit(*, run: int, again: bool, ledger: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from backcast.domain.deadlines import parse_deadline
 from backcast.domain.documents import Selection
 from backcast.domain.durations import parse_duration
 from backcast.domain.errors import InputError
@@ -23,6 +24,7 @@ from backcast.yaml_errors import schema_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
 
 def workflows_folder() -> Path:
@@ -58,9 +60,23 @@ def poll_interval_seconds() -> float:
 
 def exclusive_workspace() -> bool:
     """Return whether nobody else uses the API's workspace: `BACKCAST_EXCLUSIVE`, `true` or `false`, which is usual."""
-    text = os.environ.get("BACKCAST_EXCLUSIVE", "false").lower()
+    return _switch("BACKCAST_EXCLUSIVE", "false")
+
+
+def schedules_on() -> bool:
+    """Return whether DAGs start by themselves: `BACKCAST_SCHEDULES`, `true`, which is usual, or `false`."""
+    return _switch("BACKCAST_SCHEDULES", "true")
+
+
+def alert_connections() -> list[str]:
+    """Return the ids of the Airflow connections that alerts are sent to: `BACKCAST_ALERTS`, separated by commas."""
+    return [name.strip() for name in os.environ.get("BACKCAST_ALERTS", "").split(",") if name.strip()]
+
+
+def _switch(name: str, usual: str) -> bool:
+    text = (os.environ.get(name) or usual).lower()
     if text not in {"true", "false"}:
-        raise InputError(f"BACKCAST_EXCLUSIVE is {text!r}: write true or false.")
+        raise InputError(f"{name} is {text!r}: write true or false.")
     return text == "true"
 
 
@@ -165,10 +181,7 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
     # Nothing of it is kept for the run, but a mistake in it is better said before anything is paid.
     _report_settings(workflow, declared)
     source = declared["source"]
-    try:
-        sla = parse_duration(str(_first(params, "sla", declared["sla"])))
-    except ValueError as error:
-        raise InputError(f"The SLA cannot be used: {error}") from error
+    sla = _sla(params, declared)
     return RunSettings(
         workflow=workflow,
         repository=str(_first(params, "repository", _from_project(source["repository"]))),
@@ -187,7 +200,20 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
         full=bool(params.get("full")),
         rescue=_rescue(declared),
         budget=_budget(params, declared),
+        deadline=parse_deadline(str(params["deadline"])) if params.get("deadline") else None,
     )
+
+
+def workflow_sla(workflow: str) -> timedelta:
+    """Return how long a run may take unless it is told otherwise: `BACKCAST_SLA`, or what `workflow.yaml` says."""
+    return _sla({}, load_workflow(workflow))
+
+
+def _sla(params: Mapping[str, Any], declared: Mapping[str, Any]) -> timedelta:
+    try:
+        return parse_duration(str(_first(params, "sla", declared["sla"])))
+    except ValueError as error:
+        raise InputError(f"The SLA cannot be used: {error}") from error
 
 
 def _rescue(declared: Mapping[str, Any]) -> RescueTerms:

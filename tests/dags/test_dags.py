@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +22,12 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
 bag = DagBag(sys.argv[1])
 dags = {dag_id: DagSerialization.to_dict(dag) for dag_id, dag in bag.dags.items()}
-for serialized in dags.values():
-    DagSerialization.from_dict(serialized)
+read = {dag_id: DagSerialization.from_dict(serialized) for dag_id, serialized in dags.items()}
 plain = {
     dag_id: {
+        "summary": read[dag_id].timetable.summary,
+        "deadlines": [(alert.reference.reference_name, alert.interval.total_seconds(), alert.callback.path,
+                       alert.callback.kwargs) for alert in dag.deadline or []],
         "owner": dag.owner, "tags": sorted(dag.tags), "doc_md": dag.doc_md, "catchup": dag.catchup,
         "schedule": str(dag.schedule),
         "max_active_runs": dag.max_active_runs, "starts_paused": dag.is_paused_upon_creation,
@@ -33,17 +36,26 @@ plain = {
                                  "trigger_rule": task.trigger_rule.value} for task in dag.tasks},
     } for dag_id, dag in bag.dags.items()
 }
-print(json.dumps({"errors": bag.import_errors, "dags": plain}, default=str))
+from airflow import plugins_manager
+print(json.dumps({
+    "errors": bag.import_errors, "dags": plain, "plugin_errors": plugins_manager.get_import_errors(),
+    "registered": [*plugins_manager.get_timetables_plugins(), *plugins_manager.get_deadline_references_plugins()],
+}, default=str))
 """
 
 
 @pytest.fixture(scope="module")
 def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    home = tmp_path_factory.mktemp("airflow")
+    return parse(tmp_path_factory.mktemp("airflow"))
+
+
+def parse(home: Path, **settings: str) -> dict[str, Any]:
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith("BACKCAST_")},
+        **settings,
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
     }
     done = subprocess.run(
@@ -83,9 +95,17 @@ def test_every_task_of_a_batch_dag_is_tried_again(parsed: dict[str, Any]) -> Non
 
 def test_every_parameter_has_a_description_and_a_schema(parsed: dict[str, Any]) -> None:
     for dag in batch_dags(parsed).values():
-        assert {"repository", "ref", "include", "exclude", "max_documents", "model", "dry_run", "full"} <= set(
-            dag["params"]
-        )
+        assert {
+            "repository",
+            "ref",
+            "include",
+            "exclude",
+            "max_documents",
+            "model",
+            "deadline",
+            "dry_run",
+            "full",
+        } <= set(dag["params"])
     for dag in parsed["dags"].values():
         for name, param in dag["params"].items():
             assert param["description"], name
@@ -123,6 +143,51 @@ def test_what_was_left_behind_is_caught_up_on_every_quarter_of_an_hour_without_b
     assert dag["max_active_runs"] == 1
     # The next run tries again; a retry would only stand beside it.
     assert dag["tasks"] == {"reconcile": {"retries": 0, "downstream": [], "trigger_rule": "all_success"}}
+
+
+def test_a_report_is_submitted_at_the_slots_that_its_due_time_leaves(parsed: dict[str, Any]) -> None:
+    dag = parsed["dags"]["nightly_tech_debt"]
+    assert dag["summary"] == "submits 30 h and 26 h before Mon-Fri 08:00 Europe/Berlin"
+    assert dag["summary"] in dag["doc_md"]
+    # Four overlap; runs by hand must not keep them from starting.
+    assert dag["max_active_runs"] == 8
+
+
+def test_an_alert_comes_before_each_deadline_and_at_it(parsed: dict[str, Any]) -> None:
+    callback = "backcast.orchestration.alerting.alert"
+    assert parsed["dags"]["nightly_tech_debt"]["deadlines"] == [
+        ["BackcastDeadline", -3000, callback, {"kind": "deadline_at_risk"}],
+        ["BackcastDeadline", 0, callback, {"kind": "deadline_missed"}],
+    ]
+
+
+def test_the_plugin_registers_what_serialised_dags_name(parsed: dict[str, Any]) -> None:
+    assert parsed["plugin_errors"] == {}
+    assert parsed["registered"] == [
+        "backcast.orchestration.timetable.BackcastTimetable",
+        "backcast.orchestration.deadlines.BackcastDeadline",
+    ]
+    # Airflow runs every file below this folder under its bare name.
+    assert [file.name for file in (PROJECT / "plugins").rglob("*.py")] == ["backcast_plugin.py"]
+
+
+def test_a_dag_whose_sla_cannot_hold_loads_without_a_schedule_and_says_why(tmp_path: Path) -> None:
+    shutil.copytree(PROJECT / "include" / "workflows", tmp_path / "workflows")
+    file = tmp_path / "workflows" / "nightly_tech_debt" / "workflow.yaml"
+    file.write_text(file.read_text().replace("sla: 30h", "sla: 24h"))
+    parsed = parse(tmp_path, BACKCAST_WORKFLOWS=str(tmp_path / "workflows"))
+    assert parsed["errors"] == {}
+    dag = parsed["dags"]["nightly_tech_debt"]
+    assert dag["schedule"] == "None"
+    assert "An SLA of 24 h cannot hold" in dag["doc_md"]
+
+
+def test_schedules_can_be_switched_off_but_not_the_watch_over_what_was_sent(tmp_path: Path) -> None:
+    parsed = parse(tmp_path, BACKCAST_SCHEDULES="false")
+    assert parsed["errors"] == {}
+    assert parsed["dags"]["nightly_tech_debt"]["schedule"] == "None"
+    assert "switched off" in parsed["dags"]["nightly_tech_debt"]["doc_md"]
+    assert parsed["dags"]["reconcile_batches"]["schedule"] == "0:15:00"
 
 
 def test_a_dag_file_holds_no_logic() -> None:

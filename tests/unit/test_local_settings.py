@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,14 @@ def test_the_real_api_is_reached_through_the_connection_and_looked_at_once_a_min
     assert json.loads(env["AIRFLOW_CONN_ANTHROPIC_DEFAULT"]) == {"conn_type": "anthropic", "password": "sk-ant-real"}
     assert env["BACKCAST_POLL_INTERVAL"] == "60"
     assert "ANTHROPIC_API_KEY" not in env
+
+
+def test_no_dag_starts_by_itself_unless_it_was_asked_for(tmp_path: Path) -> None:
+    assert _environment(tmp_path, BACKCAST_SCHEDULES="true")["BACKCAST_SCHEDULES"] == "false"
+    asked = replace(_options(tmp_path), schedules=True)
+    env = stack_environment(asked, PostgresServer(tmp_path, 5555, "s3cret"), PORTS, {})
+    assert env["BACKCAST_SCHEDULES"] == "true"
+    assert env["AIRFLOW__CORE__PLUGINS_FOLDER"] == str(tmp_path / "plugins")
 
 
 def test_settings_of_the_callers_own_airflow_and_database_stay_outside(tmp_path: Path) -> None:

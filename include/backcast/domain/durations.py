@@ -15,11 +15,14 @@ def parse_duration(text: str) -> timedelta:
     """Return the elapsed time that the text names.
 
     Raises:
-        ValueError: it is not of the form, or is zero.
+        ValueError: it is not of the form, is zero, or longer than any calendar.
     """
     if not _DURATION.fullmatch(text):
         raise ValueError(f"{text!r} is no duration: write it like 30h, 45m, 2d or 1h30m.")
-    duration = sum((timedelta(**{_UNITS[unit]: int(count)}) for count, unit in _PART.findall(text)), timedelta())
+    try:
+        duration = sum((timedelta(**{_UNITS[unit]: int(count)}) for count, unit in _PART.findall(text)), timedelta())
+    except (OverflowError, ValueError):
+        raise ValueError(f"{text!r} is too long a time: write it like 30h, 45m, 2d or 1h30m.") from None
     if not duration:
         raise ValueError(f"{text!r} is no time at all: write it like 30h, 45m, 2d or 1h30m.")
     return duration

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from backcast.domain.rescue import RescueTerms
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from decimal import Decimal
 
     from backcast.domain.documents import Selection
@@ -41,7 +41,10 @@ class PromptVersion:
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """Everything a run needs to know from its beginning, after parameters, environment and workflow were weighed."""
+    """Everything a run needs to know from its beginning, after parameters, environment and workflow were weighed.
+
+    Without a `deadline` it is due its SLA after it was opened.
+    """
 
     workflow: str
     repository: str
@@ -55,6 +58,7 @@ class RunSettings:
     full: bool = False
     rescue: RescueTerms = field(default_factory=RescueTerms)
     budget: Budget = field(default_factory=Budget)
+    deadline: datetime | None = None
 
 
 def answer_key(content_hash: str, prompt_hash: str, model: str) -> str:

@@ -63,7 +63,7 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
             "simulated": simulated,
             "base_url": base_url,
             "opened_at": opened_at,
-            "deadline": opened_at + settings.sla,
+            "deadline": settings.deadline or opened_at + settings.sla,
             "rescue": json.dumps(asdict(settings.rescue)),
             "max_usd": settings.budget.run,
             "max_usd_a_month": settings.budget.month,

@@ -161,6 +161,7 @@ def _backcast_settings(options: StackOptions, server: PostgresServer) -> dict[st
         "BACKCAST_LEDGER": server.dsn("backcast"),
         "BACKCAST_REPORTS": str(options.reports or options.project / "reports"),
         "BACKCAST_WORKFLOWS": str(options.project / "include" / "workflows"),
+        "BACKCAST_SCHEDULES": "true" if options.schedules else "false",
         # Simulated hours pass in seconds; the real API takes minutes at best.
         "BACKCAST_POLL_INTERVAL": "2" if options.api is Api.SIMULATOR else "60",
     }

@@ -39,7 +39,10 @@ class SimulatorOdds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackOptions:
-    """Where everything runs. A port of None means the usual one, or the next that is free."""
+    """Where everything runs. A port of None means the usual one, or the next that is free.
+
+    DAGs start by themselves only when `schedules` says so: nobody expects a command to send what it was not asked for.
+    """
 
     project: Path = field(default_factory=project_folder)
     home: Path | None = None
@@ -49,6 +52,7 @@ class StackOptions:
     simulator_speed: float | None = None
     simulator_odds: SimulatorOdds = SimulatorOdds()
     reports: Path | None = None
+    schedules: bool = False
 
     @property
     def base(self) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk import Param
 
+from backcast.services.scheduling import scheduling_of
 from backcast.settings import load_workflow
 
 
@@ -54,6 +55,16 @@ def batch_params() -> dict[str, Param]:
             title="At most so many documents",
             description="Takes the first ones in path order. Empty: all.",
         ),
+        "deadline": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="Due",
+            description=(
+                "When the report is due, such as 2026-11-27T08:00+01:00: at least 10 minutes ahead and at most 28 "
+                "days. Without a zone it is taken as UTC. Empty: the workflow's SLA from now on."
+            ),
+        ),
         "model": Param(
             None, type=["null", "string"], title="Model", description="Model that answers. Empty: the workflow's."
         ),
@@ -74,12 +85,14 @@ def batch_params() -> dict[str, Param]:
 
 def documentation(workflow: str) -> str:
     """Return what the DAG's page says of it."""
-    declared = load_workflow(workflow)
+    declared, scheduling = load_workflow(workflow), scheduling_of(workflow)
+    starts = f"It {scheduling.schedule}." if scheduling.schedule else f"It has no schedule. {scheduling.why_not}"
     return (
-        f"### {declared['name'].replace('_', ' ')}\n\n{declared['description']}\n\n"
+        f"### {declared['name'].replace('_', ' ')}\n\n{declared['description']}\n\n**{starts}**\n\n"
         f"Sends one request a document to the Message Batches API, at half the price, and waits without a worker "
         f"slot. What fails goes again in a second round. The report lands in `reports/{declared['name']}/`, due "
-        f"{declared['sla']} after the run was opened.\n\n"
+        f"when the slot of its run says; that of a run by hand {declared['sla']} after it was opened, unless the form "
+        "says when. An alert is raised when that is at risk, and when it is missed.\n\n"
         "Trigger it by hand to choose the repository, or to estimate the cost without sending anything. Clearing a "
         "task is safe: what was sent is found again, and nothing is paid twice."
     )

@@ -22,14 +22,15 @@ def open_run(workflow: str) -> Any:
     @explained
     def open_run_task() -> int:
         from backcast.orchestration import clients
+        from backcast.orchestration.deadlines import settings_in_time
         from backcast.services.open_run import open_run as service
-        from backcast.settings import run_settings
 
         context = get_current_context()
         dag_run = context["dag_run"]
-        settings = run_settings(workflow, context["params"])
+        settings, start_by = settings_in_time(workflow, dag_run, context["params"])
         external_key = f"{dag_run.dag_id}/{dag_run.run_id}"
-        run_id = service(clients.ledger(), clients.api(), clients.now, settings, external_key=external_key)
+        ledger = clients.ledger()
+        run_id = service(ledger, clients.api(), clients.now, settings, external_key=external_key, start_by=start_by)
         _log.info("Ledger run %s: %s at %s.", run_id, settings.repository, settings.ref)
         return run_id
 
@@ -168,6 +169,8 @@ def reconcile() -> None:
     """Catch up on whatever was left behind, and say what was found and done."""
     from backcast.orchestration import clients
     from backcast.orchestration.abandoned import survey
+    from backcast.orchestration.delivery import deliver
+    from backcast.services.deadlines import check_deadlines
     from backcast.services.reconcile import Folders, long_idle, mark_left
     from backcast.services.reconcile import reconcile as service
     from backcast.settings import cache_folder, reports_folder
@@ -175,6 +178,8 @@ def reconcile() -> None:
     ledger, folders = clients.ledger(), Folders(cache_folder(), reports_folder())
     found = survey(ledger)
     mark_left(ledger, clients.now, found.left)
+    # Before anything that needs the API, which may be why a report is at risk.
+    deliver(check_deadlines(ledger, clients.now))
     abandoned = [*found.abandoned, *long_idle(ledger, clients.now, found.idle)]
     done = service(ledger, clients.api(), clients.now, folders, abandoned)
     for line in done.lines():

@@ -22,8 +22,8 @@ def raise_alert(  # noqa: PLR0913  a row and nothing else
     message: str,
     run_id: int | None = None,
     batch_id: int | None = None,
-) -> None:
-    """Raise an alert, unless it was raised before."""
+) -> bool:
+    """Raise an alert, unless it was raised before; return whether it is new, so that it is sent to people once."""
     values = {
         "kind": kind,
         "subject": subject,
@@ -32,5 +32,7 @@ def raise_alert(  # noqa: PLR0913  a row and nothing else
         "batch_id": batch_id,
         "now": now,
     }
-    if connection.execute(sql("raise_alert"), values).fetchone():
+    new = connection.execute(sql("raise_alert"), values).fetchone() is not None
+    if new:
         _log.warning("%s: %s", kind, message)
+    return new

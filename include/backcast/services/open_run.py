@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from backcast.domain.deadlines import require_reachable
 from backcast.domain.errors import InputError
 from backcast.ledger import runs
 from backcast.services.fault_points import FaultPoint, reached
@@ -23,7 +24,15 @@ Clock: TypeAlias = Callable[[], datetime]
 UNPROVED_DOCUMENTS: Final = 10
 
 
-def open_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, settings: RunSettings, *, external_key: str) -> int:
+def open_run(  # noqa: PLR0913  what a run is opened with, and where
+    ledger: Ledger,
+    api: MessageBatchesApi,
+    clock: Clock,
+    settings: RunSettings,
+    *,
+    external_key: str,
+    start_by: datetime | None = None,
+) -> int:
     """Return the run of this external key, opening it the first time.
 
     The API is asked for the model first, so that a wrong address, key or model is said before anything else is done.
@@ -34,11 +43,16 @@ def open_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, settings: Run
         clock: tells the time in UTC.
         settings: what the run is asked to do; later changes to files and environment do not reach it.
         external_key: names the DAG run, or whatever else asks for this run; the same key always gets the same run.
+        start_by: the last moment at which a run may be opened for its slot; None when it is for no slot.
+
+    Raises:
+        InputError: the slot's last moment has passed, or its deadline is out of reach; nothing was opened.
     """
     with ledger.connect() as connection:
         known = runs.find_run(connection, external_key)
     if known is not None:
         return known
+    _require_in_time(settings, start_by, clock())
     repository = _repository(settings.repository)
     reached(FaultPoint.OPEN_BEFORE_PREFLIGHT)
     preflight = api.preflight(settings.model.name)
@@ -55,6 +69,17 @@ def open_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, settings: Run
         )
     reached(FaultPoint.OPEN_COMMITTED)
     return run_id
+
+
+def _require_in_time(settings: RunSettings, start_by: datetime | None, now: datetime) -> None:
+    """Refuse what can no longer be in time; only at first, since a run that is open goes on whatever the clock says."""
+    if start_by is not None and now > start_by:
+        raise InputError(
+            f"The slot of this run has passed: it had to start by {start_by:%Y-%m-%d %H:%M} UTC for a batch to be in "
+            "time, so nothing is sent for it. To run all the same, trigger the DAG by hand."
+        )
+    if settings.deadline is not None:
+        require_reachable(settings.deadline, now)
 
 
 def _capped(settings: RunSettings) -> RunSettings:

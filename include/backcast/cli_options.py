@@ -1,0 +1,15 @@
+"""What several commands are told in the same way."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+# What PostgreSQL holds in a bigint; a greater number is a slip of the hand and no run.
+RUN: Final = click.IntRange(min=1, max=2**63 - 1)
+
+ledger_option = click.option(
+    "--ledger", envvar="BACKCAST_LEDGER", required=True, help="DSN: postgresql://user:password@host/db."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
