@@ -224,8 +224,10 @@ def _rescue(declared: Mapping[str, Any]) -> RescueTerms:
 def _budget(params: Mapping[str, Any], declared: Mapping[str, Any]) -> Budget:
     given: dict[str, Any] = declared.get("budget", {})
     month = os.environ.get("BACKCAST_MAX_USD_A_MONTH") or given.get("month")
+    run = params.get("max_usd")
     return Budget(
-        run=_usd("max_usd", _first(params, "max_usd", given.get("run"))), month=_usd("max_usd_a_month", month)
+        run=_usd("max_usd", _first({}, "max_usd", given.get("run")) if run is None else run),
+        month=_usd("max_usd_a_month", month),
     )
 
 

@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.simulation.tables import empty
 from tests.simulation.world import World
 from tests.support import commit, git
 
@@ -14,27 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from backcast.ledger.connection import Connection, Ledger
+    from backcast.ledger.connection import Ledger
 
 SEEDS = int(os.environ.get("SEEDS", "300"))
 FIRST = int(os.environ.get("FIRST_SEED", "1"))
 GROUPS = 10
-TABLES = [
-    "alerts",
-    "spare_results",
-    "sightings",
-    "unknown_rows",
-    "findings",
-    "results",
-    "calls",
-    "synchronous_capacity",
-    "requests",
-    "documents",
-    "batches",
-    "contents",
-    "runs",
-    "prompt_versions",
-]
 
 
 @pytest.fixture(scope="session")
@@ -57,20 +42,13 @@ def world_of(
 ) -> Iterator[object]:
     def make(seed: int) -> World:
         with ledger.connect() as connection:
-            _empty(connection)
+            empty(connection)
         chance = random.Random(f"names of {seed}")
         # Names drawn by chance decide fates too, so a seed must decide them.
         monkeypatch.setattr("secrets.token_hex", lambda size=16: chance.randbytes(size).hex())
         return World(seed, ledger, repositories, tmp_path)
 
     return make
-
-
-def _empty(connection: Connection) -> None:
-    connection.execute("UPDATE documents SET result_id = NULL, outcome = 'unanswered', reason = 'removed'")
-    for table in TABLES:
-        # Much faster than TRUNCATE, which makes the files of every index anew.
-        connection.execute(f"DELETE FROM {table}")  # type: ignore[arg-type]  our own names
 
 
 @pytest.mark.parametrize("group", range(GROUPS))

@@ -68,6 +68,14 @@ def batch_params() -> dict[str, Param]:
         "model": Param(
             None, type=["null", "string"], title="Model", description="Model that answers. Empty: the workflow's."
         ),
+        "max_usd": Param(
+            None,
+            type=["null", "number"],
+            minimum=0,
+            title="At most so many US$",
+            description="For first pass, retries and synchronous answers together. What it does not cover stays "
+            "unanswered. Empty: the workflow's budget.",
+        ),
         "dry_run": Param(
             False,  # noqa: FBT003  Param takes its default by position
             type="boolean",
