@@ -40,8 +40,8 @@ LOOK = dt.timedelta(minutes=30)
 # 8 % fail at first and can succeed; one in a hundred is refused for good.
 FAILURES: list[dict[str, Any]] = [
     {"share": 0.01, "outcome": "refusal"},
-    {"share": 0.04, "outcome": "truncated", "attempts": [1]},
-    {"share": 0.04, "outcome": "errored", "error_type": "overloaded_error", "attempts": [1]},
+    {"share": 0.01, "outcome": "truncated", "attempts": [1]},
+    {"share": 0.07, "outcome": "errored", "error_type": "overloaded_error", "attempts": [1]},
 ]
 
 

@@ -55,6 +55,8 @@ def collect(run: int) -> None:
         collection.reused,
         collection.elsewhere,
     )
+    if collection.left_out:
+        _log.warning("The budget does not cover %s documents: they stay unanswered.", collection.left_out)
     for reason, count in collection.skipped:
         _log.info("Left out, %s: %s.", reason, count)
 

@@ -31,13 +31,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What a run collected. `to_send` requests cost about `estimated_usd` as a batch; others wait for another run."""
+    """What a run collected. `to_send` requests cost about `estimated_usd` as a batch.
+
+    Documents `elsewhere` wait for another run; for those `left_out` the budget does not suffice.
+    """
 
     commit: str
     collected: int
     skipped: tuple[tuple[str, int], ...]
     reused: int
     elsewhere: int
+    left_out: int
     to_send: int
     estimated_usd: Decimal
 
@@ -138,6 +142,7 @@ def _summary(connection: Connection, run_id: int) -> Collection:
         skipped=_skipped(connection, run_id),
         reused=row["reused"],
         elsewhere=row["elsewhere"],
+        left_out=row["left_out"],
         to_send=row["estimated_requests"],
         estimated_usd=row["estimated_usd"],
     )
