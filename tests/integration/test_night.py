@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support import Night, clock, commit, git
+from tests.support import WORKFLOW, Night, clock, commit, git
 
 from backcast.ledger.runs import load_run
 from backcast.services.collect import collect
 from backcast.services.ingest import ingest
+from backcast.services.open_run import open_run
 from backcast.services.publish import publish
 from backcast.services.resubmit import resubmit_failures
 from backcast.services.rounds import plan_round
 from backcast.services.submit import submit
+from backcast.settings import run_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,3 +174,20 @@ def test_a_night_ends_the_same_where_the_api_may_behave_either_way(
 
     assert report["totals"] == {"collected": 4, "answered": 2, "reused": 1, "skipped": 1, "unanswered": 0}
     assert len(other.bill()) == 2
+
+
+def test_an_interim_report_says_so_and_the_one_that_is_due_is_compared_with_the_one_before_it(
+    night: Night, repository: Path
+) -> None:
+    before, first = night.whole("dag/1", repository=str(repository))
+    settings = replace(run_settings(WORKFLOW, {"repository": str(repository)}), interim=True)
+    run_id = open_run(night.ledger, night.api, clock, settings, external_key="dag/2")
+    collect(night.ledger, clock, run_id, cache=night.folder)
+    published = publish(night.ledger, clock, run_id, reports=night.folder / "reports")
+    assert published.interim
+    assert published.report is not None
+    assert "**Interim report.**" in published.report.read_text()
+    _, due = night.whole("dag/3", repository=str(repository))
+    assert not due["interim"]
+    assert due["previous_published_at"] == first["published_at"]
+    assert before < run_id

@@ -119,7 +119,13 @@ def test_a_run_finds_its_slot_again_whatever_is_switched_off(monkeypatch: pytest
     at, due = datetime(2026, 11, 25, 1, tzinfo=UTC), datetime(2026, 11, 26, 7, tzinfo=UTC)
     found = slot_of(NAME, at)
     assert found is not None
-    assert found[0] == Slot(at, due)
+    assert found.slot == Slot(at, due)
+    # Four hours later comes another, for the same report.
+    assert found.interim
+    last = slot_of(NAME, at + 4 * H)
+    assert last is not None
+    assert last.slot.deadline == due
+    assert not last.interim
     assert slot_of(NAME, at + H) is None
 
 

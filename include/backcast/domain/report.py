@@ -121,6 +121,7 @@ class Report:
     """A report in full; times are timezone-aware, in UTC.
 
     Findings come in the order that `first` names; `categories` are those that the answer schema lists.
+    `interim` when a later run makes the report that is due at this deadline.
     """
 
     workflow: str
@@ -145,3 +146,4 @@ class Report:
     first: Order = "pays_off"
     categories: tuple[str, ...] = ()
     beside: Beside | None = None
+    interim: bool = False

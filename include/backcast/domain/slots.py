@@ -19,6 +19,11 @@ def deadline_of_slot(schedule: Schedule, at: datetime) -> datetime | None:
     return slot.deadline if slot.at == at else None
 
 
+def is_last(schedule: Schedule, slot: Slot) -> bool:
+    """Whether no later slot is owed to the same deadline, so that the run of this one makes the report."""
+    return next(schedule.slots(_plain(slot.at) + _JUST_AFTER)).deadline != slot.deadline
+
+
 def _plain(moment: datetime) -> datetime:
     # Airflow's moments are pendulum's, whose differences cannot be divided by a timedelta.
     utc = moment.astimezone(UTC)

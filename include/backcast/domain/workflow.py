@@ -43,7 +43,8 @@ class PromptVersion:
 class RunSettings:
     """Everything a run needs to know from its beginning, after parameters, environment and workflow were weighed.
 
-    Without a `deadline` it is due its SLA after it was opened.
+    Without a `deadline` it is due its SLA after it was opened. It is `interim` when the run of a later slot makes the
+    report that is due.
     """
 
     workflow: str
@@ -59,6 +60,7 @@ class RunSettings:
     rescue: RescueTerms = field(default_factory=RescueTerms)
     budget: Budget = field(default_factory=Budget)
     deadline: datetime | None = None
+    interim: bool = False
 
 
 def answer_key(content_hash: str, prompt_hash: str, model: str) -> str:

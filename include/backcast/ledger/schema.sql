@@ -63,6 +63,7 @@ CREATE TABLE runs (
     max_usd numeric CHECK (max_usd >= 0),
     max_usd_a_month numeric CHECK (max_usd_a_month >= 0),
     rescuing_at timestamptz,
+    interim boolean NOT NULL DEFAULT false,
     CHECK (deadline > opened_at),
     CHECK (state = 'open' OR (commit_id IS NOT NULL AND committed_at IS NOT NULL AND collected IS NOT NULL)),
     CHECK (state <> 'published' OR (published_at IS NOT NULL AND report_path IS NOT NULL)),

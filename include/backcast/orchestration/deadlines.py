@@ -131,12 +131,12 @@ def settings_in_time(workflow: str, dag_run: DagRun, params: Mapping[str, Any]) 
     at = dag_run.logical_date if dag_run.run_type in BY_SCHEDULE else None
     found = slot_of(workflow, at) if at else None
     if found:
-        slot, start_by = found
+        start_by = found.start_by
         if not schedules_on():
             # Airflow had made the run, or stored its slot, while they were on.
             _log.warning("BACKCAST_SCHEDULES is false: the run of a slot is not opened any more.")
-            start_by = slot.at
-        return replace(settings, deadline=slot.deadline), start_by
+            start_by = found.slot.at
+        return replace(settings, deadline=found.slot.deadline, interim=found.interim), start_by
     written = params.get("deadline")
     if written and not names_zone(str(written)):
         _log.warning("The deadline %s names no time zone: it is taken as UTC.", written)

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from airflow.sdk import Asset, get_current_context, task, task_group
+from airflow.sdk.exceptions import AirflowSkipException
 
 from backcast.domain.errors import InDoubtError, WaitsError
 from backcast.orchestration.explaining import explained
@@ -202,6 +203,9 @@ def publish(workflow: str, run: Any) -> Any:
 
         published = service(clients.ledger(), clients.now, run, reports=reports_folder())
         _log.info("Report: %s", published.report or "none, since this was a dry run")
+        if published.interim:
+            # Whoever waits for the asset waits for the report that is due.
+            raise AirflowSkipException("This report is an interim one: a later run makes the one that is due.")
         return str(published.report) if published.report else None
 
     return publish_task(run)

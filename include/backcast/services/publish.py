@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """Where a run's report is; None when the run was only to be estimated."""
+    """Where a run's report is, None when the run was only to be estimated; `interim` when it is not the one due."""
 
     report: Path | None
+    interim: bool = False
 
 
 def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publication:
@@ -47,7 +48,7 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
         state = lock_run(connection, run_id)
         run = load_run(connection, run_id)
         if state == "published":
-            return Publication(Path(run["report_path"]))
+            return Publication(Path(run["report_path"]), run["interim"])
         if run["dry_run"]:
             connection.execute(sql("close_estimate"), {"run_id": run_id})
             return Publication(None)
@@ -70,7 +71,7 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
             },
         )
     reached(FaultPoint.PUBLISH_COMMITTED)
-    return Publication(path)
+    return Publication(path, run["interim"])
 
 
 def _require_answers(connection: Connection, run_id: int) -> None:
@@ -131,6 +132,7 @@ def _report(connection: Connection, run: Row) -> Report:
         opened_at=run["opened_at"],
         published_at=run["published_at"],
         deadline=run["deadline"],
+        interim=run["interim"],
         previous_published_at=previous["published_at"] if previous else None,
         totals=Totals(**totals),
         spend=Spend(**spend),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from backcast.domain.errors import InputError
 from backcast.domain.schedule import Slot
-from backcast.domain.slots import deadline_of_slot, start_by
+from backcast.domain.slots import deadline_of_slot, is_last, start_by
 from backcast.services.planning import plan_ahead
 from backcast.settings import load_workflow, schedules_on
 
@@ -54,8 +54,23 @@ def scheduling_of(workflow: str) -> Scheduling:
     return Scheduling(plan.schedule, None, plan.runs_at_once + _MORE_AT_ONCE)
 
 
-def slot_of(workflow: str, at: datetime) -> tuple[Slot, datetime] | None:
-    """Return the slot at this moment and until when its run may start; None when the workflow has no slot then."""
+@dataclass(frozen=True, slots=True)
+class RunOfSlot:
+    """What the run of a slot must keep to.
+
+    Attributes:
+        slot: when it submits, and when it is due.
+        start_by: the last moment at which it may start.
+        interim: a later slot's run makes the report that is due.
+    """
+
+    slot: Slot
+    start_by: datetime
+    interim: bool
+
+
+def slot_of(workflow: str, at: datetime) -> RunOfSlot | None:
+    """Return what the run of the slot at this moment must keep to; None when the workflow has no slot then."""
     try:
         plan = _plan(workflow)
     except InputError:
@@ -65,7 +80,7 @@ def slot_of(workflow: str, at: datetime) -> tuple[Slot, datetime] | None:
     if plan is None or deadline is None:
         return None
     slot = Slot(at, deadline)
-    return slot, start_by(plan.schedule, slot)
+    return RunOfSlot(slot, start_by(plan.schedule, slot), interim=not is_last(plan.schedule, slot))
 
 
 def _none(why: str) -> Scheduling:

@@ -2,6 +2,7 @@ ALTER TABLE runs ADD COLUMN rescue jsonb NOT NULL DEFAULT '{}';
 ALTER TABLE runs ADD COLUMN max_usd numeric CHECK (max_usd >= 0);
 ALTER TABLE runs ADD COLUMN max_usd_a_month numeric CHECK (max_usd_a_month >= 0);
 ALTER TABLE runs ADD COLUMN rescuing_at timestamptz;
+ALTER TABLE runs ADD COLUMN interim boolean NOT NULL DEFAULT false;
 
 ALTER TABLE batches ADD COLUMN cut_off_at timestamptz;
 
