@@ -135,7 +135,7 @@ def _print_status(read: Status) -> None:
         (
             "Runs",
             [{**row, "held": row["held_because"] or ("canceled" if row["canceled_at"] else "")} for row in read.runs],
-            "run_id workflow state deadline documents open accepted failed reserved_usd spent_usd held",
+            "run_id workflow state deadline documents open accepted failed left_unanswered reserved_usd spent_usd held",
         ),
         ("Batches", read.batches, "batch_id run_id round state request_count api_batch_id succeeded errored note"),
         ("In doubt", read.in_doubt, "batch_id run_id request_count intended_at empty_listings candidates"),

@@ -1,17 +1,22 @@
--- Runs with their requests by state and their money: those that are not over, or one by its number.
+-- Runs with their requests by state and their money: those that are not over, or one by its number. Reserved is the most
+-- that what is open can still cost; a call without a known end may have been paid for.
 SELECT runs.run_id, runs.workflow, runs.external_key, runs.repository, runs.state, runs.opened_at, runs.deadline,
-       runs.canceled_at, runs.held_because, runs.report_path, runs.collected AS documents,
-       counted.requests, counted.open, counted.accepted, counted.failed, spent.cost_usd AS spent_usd,
-       round(coalesce(runs.estimated_usd * counted.payable / nullif(runs.estimated_requests, 0), 0), 6) AS reserved_usd
+       runs.interim, runs.canceled_at, runs.held_because, runs.report_path, runs.max_usd, runs.collected AS documents,
+       counted.requests, counted.open, counted.accepted, counted.failed, counted.left_unanswered, counted.synchronous,
+       spent.cost_usd AS spent_usd, counted.reserved_usd, lost.calls AS lost_calls
 FROM runs,
-LATERAL (SELECT count(*) AS requests, count(*) FILTER (WHERE requests.state = 'open') AS open,
+LATERAL (SELECT count(*) AS requests,
+                count(*) FILTER (WHERE requests.state = 'open' AND left_because IS NULL) AS open,
                 count(*) FILTER (WHERE requests.state = 'accepted') AS accepted,
                 count(*) FILTER (WHERE requests.state = 'failed') AS failed,
-                count(*) FILTER (WHERE requests.state = 'open' AND (batches.state IN ('in_doubt', 'intended', 'submitted')
-                    OR (runs.canceled_at IS NULL AND runs.state IN ('open', 'collected')))) AS payable
-         FROM requests LEFT JOIN batches USING (batch_id) WHERE requests.run_id = runs.run_id) AS counted,
+                count(*) FILTER (WHERE requests.state = 'open' AND left_because IS NOT NULL) AS left_unanswered,
+                count(*) FILTER (WHERE synchronous) AS synchronous,
+                coalesce(sum(reserved_usd) FILTER (WHERE requests.state = 'open' AND claims), 0) AS reserved_usd
+         FROM requests WHERE requests.run_id = runs.run_id) AS counted,
 LATERAL (SELECT coalesce(sum(cost_usd), 0) AS cost_usd
-         FROM requests JOIN results USING (request_id) WHERE requests.run_id = runs.run_id) AS spent
+         FROM requests JOIN results USING (request_id) WHERE requests.run_id = runs.run_id) AS spent,
+LATERAL (SELECT count(*) AS calls FROM calls JOIN requests USING (request_id)
+         WHERE requests.run_id = runs.run_id AND calls.state = 'lost') AS lost
 WHERE runs.run_id = %(run_id)s
    OR (%(run_id)s::bigint IS NULL AND (runs.state IN ('open', 'collected') OR runs.opened_at > %(since)s))
 ORDER BY runs.run_id;
