@@ -6,7 +6,16 @@ from airflow.sdk import dag
 
 from backcast.orchestration.deadlines import deadline_alerts
 from backcast.orchestration.form import batch_params, default_args, documentation
-from backcast.orchestration.tasks import a_round, collect, inherited, open_run, publish, rescue, resubmit_failures
+from backcast.orchestration.tasks import (
+    a_round,
+    collect,
+    inherited,
+    open_run,
+    publish,
+    rescue,
+    rescue_inherited,
+    resubmit_failures,
+)
 from backcast.orchestration.timetable import runs_at_once, schedule_for
 
 WORKFLOW = "weekly_code_audit"
@@ -27,9 +36,9 @@ def weekly_code_audit() -> None:
     run = open_run(WORKFLOW)
     collected = collect(run)
     published = publish(WORKFLOW, run)
-    rescued = rescue(run)
-    run >> collected >> a_round(run, 1) >> resubmit_failures(run, 2) >> a_round(run, 2) >> rescued >> published
-    collected >> inherited(run) >> rescued
+    last = rescue_inherited(run)
+    run >> collected >> a_round(run, 1) >> resubmit_failures(run, 2) >> a_round(run, 2) >> rescue(run) >> last
+    collected >> inherited(run) >> last >> published
 
 
 weekly_code_audit()

@@ -109,7 +109,7 @@ class SteppedNight:
     async def pause(self, seconds: float) -> None:
         self.simulator.advance(seconds)
         # So that what is under way is answered meanwhile.
-        for _ in range(200):
+        for _ in range(50):
             await asyncio.sleep(0)
 
     def lose(self, batch_id: int, api: MessageBatchesApi | None = None, **fault: Any) -> None:

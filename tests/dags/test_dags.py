@@ -71,6 +71,9 @@ def parse(home: Path, **settings: str) -> dict[str, Any]:
     return result
 
 
+RESCUES = ("rescue", "rescue_inherited")
+
+
 def batch_dags(parsed: dict[str, Any]) -> dict[str, Any]:
     return {dag_id: dag for dag_id, dag in parsed["dags"].items() if "batch" in dag["tags"]}
 
@@ -120,17 +123,17 @@ def test_a_batch_dag_goes_through_its_stages_in_order(parsed: dict[str, Any], da
     order += [f"round_1.{step}" for step in steps]
     order += ["resubmit_failures"]
     order += [f"round_2.{step}" for step in steps]
-    order += ["rescue", "publish"]
+    order += ["rescue", "rescue_inherited", "publish"]
     beside = [f"inherited.{step}" for step in ("wait_for_other_runs", *steps)]
     assert sorted(tasks) == sorted(order + beside)
-    for before, after in [*itertools.pairwise(order), *itertools.pairwise(["collect", *beside, "rescue"])]:
+    for before, after in [*itertools.pairwise(order), *itertools.pairwise(["collect", *beside, "rescue_inherited"])]:
         assert after in tasks[before]["downstream"], (before, after)
 
 
 def test_a_round_with_nothing_to_send_does_not_stop_what_follows(parsed: dict[str, Any]) -> None:
     for dag in batch_dags(parsed).values():
         tasks = dag["tasks"]
-        for name in ("resubmit_failures", "round_2.plan_batches", "inherited.plan_batches", "rescue", "publish"):
+        for name in ("resubmit_failures", "round_2.plan_batches", "inherited.plan_batches", "publish", *RESCUES):
             assert tasks[name]["trigger_rule"] == "none_failed"
 
 
@@ -192,5 +195,5 @@ def test_schedules_can_be_switched_off_but_not_the_watch_over_what_was_sent(tmp_
 
 def test_a_dag_file_holds_no_logic() -> None:
     for file in (PROJECT / "dags").glob("*.py"):
-        assert len(file.read_text().splitlines()) < 40, file
+        assert len(file.read_text().splitlines()) < 50, file
         assert "Variable" not in file.read_text(), file

@@ -346,9 +346,10 @@ class World:
             Task("plan 1", lambda: self._plan(run, 1)),
             Task("resubmit", lambda: bool(resubmit_failures(self.ledger, run.run_id or 0, 2))),
             Task("plan 2", lambda: self._plan(run, 2)),
+            Task("rescue", lambda: self._rescue(run.run_id or 0, final=True)),
             Task("claims", lambda: not await_claims(self.ledger, self.now, run.run_id or 0)),
             Task("plan 3", lambda: self._plan(run, INHERITED_ROUND)),
-            Task("rescue", lambda: self._rescue(run.run_id or 0, final=True)),
+            Task("rescue inherited", lambda: self._rescue(run.run_id or 0, final=True)),
             Task("publish", lambda: self._publish(run.run_id or 0)),
         ]
         return True

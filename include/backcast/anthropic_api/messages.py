@@ -104,6 +104,14 @@ def _explained(error: anthropic.APIStatusError) -> Reply:
 
 
 def _exhausted_for(headers: Mapping[str, str]) -> float:
+    try:
+        return _seconds_to_reset(headers)
+    except (ValueError, TypeError):
+        # Whatever stands there, the answer was paid for.
+        return 0
+
+
+def _seconds_to_reset(headers: Mapping[str, str]) -> float:
     now = headers.get("date")
     resets = [
         headers.get(f"anthropic-ratelimit-{limit}-reset")

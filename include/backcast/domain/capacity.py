@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 # What is canceled at a time of a run that is too large to be canceled whole.
 SHARE: Final = timedelta(hours=2)
 MOST_BATCHES: Final = 32
+# Calls under way at once, of which a killed process loses all.
+MOST_AT_ONCE: Final = 1_000
 _FASTEST: Final = 1e6
 _STEPS: Final = 60
 
@@ -50,6 +52,15 @@ class Rate:
         if self.longest_call <= timedelta():
             raise ValueError(f"A call must be allowed some time, not {self.longest_call}.")
 
+    @property
+    def at_once(self) -> int:
+        """How many calls are under way at once, so that the rate is reached though each takes as long as it may.
+
+        Above 500 requests a minute it is reached when calls take less than that.
+        """
+        minutes = self.longest_call / timedelta(minutes=1)
+        return max(1, min(MOST_AT_ONCE, math.ceil(self.requests_per_minute * minutes)))
+
     def times(self, factor: float) -> Rate:
         """Return a rate so many times as fast; a single call takes as long."""
         return Rate(
@@ -61,10 +72,11 @@ def drain(work: Work, rate: Rate) -> timedelta:
     """Return how long it takes to answer all of this synchronously; nothing takes no time."""
     if not work.requests:
         return timedelta()
-    return _flow(work, rate) + rate.attempts * rate.longest_call
+    return flow(work, rate) + rate.attempts * rate.longest_call
 
 
-def _flow(work: Work, rate: Rate) -> timedelta:
+def flow(work: Work, rate: Rate) -> timedelta:
+    """Return how long it takes to ask for all of this, without the wait for the last answers."""
     return timedelta(minutes=max(work.requests / rate.requests_per_minute, work.tokens / rate.tokens_per_minute))
 
 
@@ -121,7 +133,9 @@ class OpenBatch:
     work: Work
 
 
-def to_cancel(batches: Iterable[OpenBatch], rescuing: Work, rate: Rate, *, last_moment: bool) -> list[int]:
+def to_cancel(
+    batches: Iterable[OpenBatch], rescuing: Work, rate: Rate, *, last_moment: bool, busy: timedelta = timedelta()
+) -> list[int]:
     """Return which batches are canceled now, at or after the moment at which all open work just fits.
 
     Never more than can be drained: what is canceled and not answered yet stays within `SHARE`, or is a single batch.
@@ -131,6 +145,7 @@ def to_cancel(batches: Iterable[OpenBatch], rescuing: Work, rate: Rate, *, last_
         batches: those that have not ended and are not being canceled.
         rescuing: what is canceled or failed, and not answered yet.
         rate: what the API may be asked synchronously.
+        busy: for how long other runs, which are due no later, keep it busy.
         last_moment: results must be fetched now to be in time, so that everything is canceled for what it has finished.
     """
     ordered = sorted(batches, key=lambda batch: (batch.work.requests, batch.batch_id))
@@ -139,7 +154,7 @@ def to_cancel(batches: Iterable[OpenBatch], rescuing: Work, rate: Rate, *, last_
     chosen = []
     for batch in ordered:
         together = rescuing + batch.work
-        if rescuing.requests and drain(together, rate) > SHARE:
+        if (rescuing.requests or busy) and drain(together, rate) + busy > SHARE:
             break
         chosen.append(batch.batch_id)
         rescuing = together

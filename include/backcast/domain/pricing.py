@@ -9,8 +9,9 @@ _MILLION = Decimal(1_000_000)
 _BATCH_SHARE = Decimal("0.5")
 _CACHE_WRITE_5M_SHARE = Decimal("1.25")
 _CACHE_WRITE_1H_SHARE = Decimal(2)
-# An English text or a source file has three to four characters a token; the lower bound keeps an estimate honest.
-_CHARACTERS_A_TOKEN = 3
+# An English text or a source file has three to four characters a token, and whatever needs more bytes a character has
+# more tokens a character; the lower bound keeps an estimate honest.
+_BYTES_A_TOKEN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,6 @@ def batch_cost(model: Model, usage: Usage) -> Decimal:
     return synchronous_cost(model, usage) * _BATCH_SHARE
 
 
-def estimate_tokens(characters: int) -> int:
-    """Estimate the tokens of a text from its length in characters, rather too high than too low."""
-    return -(-characters // _CHARACTERS_A_TOKEN)
+def estimate_tokens(length: int) -> int:
+    """Estimate the tokens of a text from its length in bytes, rather too high than too low."""
+    return -(-length // _BYTES_A_TOKEN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from backcast.domain.capacity import Rate, Work, drain
+from backcast.domain.capacity import Rate
 from backcast.domain.sla import LONGEST_SLA, Cutoffs, Terms, cutoffs
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class RescueTerms:
         return Rate(self.requests_per_minute, self.tokens_per_minute)
 
 
-def cutoffs_for(opened_at: datetime, deadline: datetime, work: Work, rate: Rate) -> Cutoffs:
+def cutoffs_for(opened_at: datetime, deadline: datetime, drain: timedelta) -> Cutoffs:
     """Return the last moments of a run, for what is open now and may have to be answered synchronously.
 
     What cannot be answered synchronously in the whole of the run's time is given a part of it as batches first; it is
@@ -49,11 +49,11 @@ def cutoffs_for(opened_at: datetime, deadline: datetime, work: Work, rate: Rate)
     Args:
         opened_at: when the run began.
         deadline: when it is due.
-        work: what is open, of this run and of all that are due before it: they share what may be asked.
-        rate: what may be asked synchronously.
+        drain: how long it takes to answer what is open, of this run and of all that are due no later: they share what
+            may be asked.
     """
     terms = terms_of(opened_at, deadline)
-    last = cutoffs(terms.with_drain(drain(work, rate)), deadline)
+    last = cutoffs(terms.with_drain(drain), deadline)
     if last.cancel_at > opened_at:
         return last
     whole = cutoffs(terms, deadline)
@@ -70,6 +70,21 @@ def cutoffs_for(opened_at: datetime, deadline: datetime, work: Work, rate: Rate)
 def terms_of(opened_at: datetime, deadline: datetime) -> Terms:
     """Return the terms of a run: its SLA is the time that it has."""
     return Terms(sla=min(deadline - opened_at, LONGEST_SLA))
+
+
+def unresolved_until(opened_at: datetime, deadline: datetime, drain: timedelta) -> datetime:
+    """Return until when it is waited for what has no known end, when that is to be answered synchronously after all.
+
+    Not before what is canceled at the last moment should have ended.
+
+    Args:
+        opened_at: when the run began.
+        deadline: when it is due.
+        drain: how long it takes to answer what has no known end.
+    """
+    terms = terms_of(opened_at, deadline)
+    ended = cutoffs(terms, deadline).fetch_at + terms.settle + terms.ingest
+    return max(ended, publish_at(opened_at, deadline) - drain)
 
 
 def publish_at(opened_at: datetime, deadline: datetime) -> datetime:

@@ -63,6 +63,7 @@ CREATE TABLE runs (
     max_usd numeric CHECK (max_usd >= 0),
     max_usd_a_month numeric CHECK (max_usd_a_month >= 0),
     rescuing_at timestamptz,
+    rescuing_key text,
     interim boolean NOT NULL DEFAULT false,
     CHECK (deadline > opened_at),
     CHECK (state = 'open' OR (commit_id IS NOT NULL AND committed_at IS NOT NULL AND collected IS NOT NULL)),
@@ -111,6 +112,7 @@ CREATE TABLE batches (
     empty_listings integer NOT NULL DEFAULT 0,
     empty_listing_at timestamptz,
     cut_off_at timestamptz,
+    canceling_at timestamptz,
     CONSTRAINT intent_is_whole CHECK (
         state IN ('planned', 'withdrawn')
         OR (base_url IS NOT NULL AND key_fingerprint IS NOT NULL AND server_time IS NOT NULL
@@ -146,6 +148,8 @@ CREATE TABLE documents (
     reason text,
     result_id bigint,
     priority integer NOT NULL DEFAULT 0,
+    -- Bytes of the text as a prompt shows it, its lines numbered.
+    prompt_bytes bigint NOT NULL DEFAULT 0,
     UNIQUE (run_id, path),
     CHECK ((content_hash IS NULL) = (answer_key IS NULL)),
     CHECK (content_hash IS NOT NULL OR outcome = 'skipped'),
@@ -175,6 +179,8 @@ CREATE TABLE requests (
     claims boolean NOT NULL,
     synchronous boolean NOT NULL DEFAULT false,
     reserved_usd numeric,
+    -- What calls and batches of it without a known end may have cost, in US$.
+    risked_usd numeric NOT NULL DEFAULT 0,
     left_because text,
     UNIQUE (request_id, state),
     UNIQUE (batch_id, position),
@@ -190,6 +196,7 @@ CREATE TABLE requests (
 );
 CREATE UNIQUE INDEX one_root_a_document ON requests (run_id, answer_key) WHERE parent_id IS NULL;
 CREATE UNIQUE INDEX one_child_a_request ON requests (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX requests_by_lineage ON requests (run_id, answer_key);
 CREATE INDEX requests_by_run ON requests (run_id, round, state);
 -- A content is asked for by one run at a time, from when its request is made until it is answered or given up.
 CREATE UNIQUE INDEX one_claim_a_content ON requests (answer_key, simulated) WHERE claims;
@@ -220,6 +227,7 @@ CREATE TABLE calls (
     CHECK ((state IN ('refused', 'lost')) = (note IS NOT NULL))
 );
 CREATE UNIQUE INDEX one_call_a_request ON calls (request_id) WHERE state IN ('sent', 'answered');
+CREATE INDEX calls_by_request ON calls (request_id);
 CREATE TRIGGER calls_transition BEFORE UPDATE ON calls FOR EACH ROW
     EXECUTE FUNCTION refuse_illegal_transition('sent>answered', 'sent>refused', 'sent>lost');
 

@@ -144,6 +144,13 @@ def rescue(run: int) -> None:
     _rescue(run, final=True)
 
 
+@task(trigger_rule="none_failed")
+@explained
+def rescue_inherited(run: int) -> None:
+    """Answer synchronously what other runs gave up and no batch has answered since."""
+    _rescue(run, final=True)
+
+
 def _rescue(run: int, *, final: bool) -> None:
     from backcast.orchestration import clients
     from backcast.services.rescue import rescue as service

@@ -50,7 +50,7 @@ def _reservations(run: Row, unreserved: list[Row], limits: list[tuple[Decimal, s
     costs = CostModel(load_model(run["model"]), run["system_template"], run["answer_schema"])
     taken = Decimal(0)
     for row in unreserved:
-        most = costs.most_usd(row["characters"], row["max_tokens"], synchronous=row["synchronous"])
+        most = costs.most_usd(row["prompt_bytes"], row["max_tokens"], synchronous=row["synchronous"])
         short = next((told for left, told in limits if taken + most > left), None)
         taken += Decimal(0) if short else most
         yield row["request_id"], most, f"budget: the {short} does not cover this request" if short else None

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 Pause: TypeAlias = Callable[[float], Awaitable[None]]
 
-AT_ONCE: Final = 8
 # A call without a known end may have been paid for, so it is not tried for ever.
 MOST_LOST: Final = 3
 _YIELD_SECONDS: Final = 5.0
@@ -87,16 +86,15 @@ class Calls:
     async def make(self) -> Pass:
         """Call once for each request that waits; what was refused for a passing reason waits for the next pass."""
         waiting = self._connection.execute(sql("requests_to_call"), {"run_id": self._run["run_id"]}).fetchall()
-        room, tasks = asyncio.Semaphore(AT_ONCE), set[asyncio.Task[None]]()
+        room, tasks = asyncio.Semaphore(self._rate.at_once), set[asyncio.Task[None]]()
         client = await self._api.connect()
         ended = Pass.DONE
         try:
             for row in waiting:
                 await room.acquire()
-                _raise_first(tasks)
-                turn = await self._turn(row)
-                if turn is not Pass.DONE or self.no_access:
-                    ended = turn
+                tasks -= _done(tasks)
+                ended = await self._turn(row)
+                if ended is not Pass.DONE or self.no_access:
                     break
                 call_id = self._begin(row["request_id"])
                 if call_id is None:
@@ -112,31 +110,33 @@ class Calls:
 
     async def _turn(self, row: Row) -> Pass:
         """Wait until the API may be asked once more; earlier deadlines go first."""
-        key = {"run_id": self._run["run_id"]}
-        while (now := self._clock()) <= self._last:
-            if self._stop_at is not None and now > self._stop_at:
-                return Pass.STOPPED
-            self._connection.execute(sql("mark_rescuing"), {**key, "now": now})
-            if self._connection.execute(sql("goes_before"), {**key, "now": now}).fetchone():
-                await self._pause(_YIELD_SECONDS)
-                continue
-            at = self._reserve(row, now)
-            if at > self._last:
-                break
-            await self._wait_until(at)
+        key = {"run_id": self._run["run_id"], "key_fingerprint": self._workspace["key_fingerprint"]}
+        at: datetime | None = None
+        while (over := self._over(now := self._clock())) is Pass.DONE:
             # An answer to what is under way may have said meanwhile that nothing is left.
-            await self._wait_until(self._held_until)
-            return Pass.DONE
-        return Pass.TOO_LATE
+            wait_until = max(self._held_until, at or now)
+            if (over := self._over(wait_until)) is not Pass.DONE:
+                break
+            self._connection.execute(sql("mark_rescuing"), {**key, "now": now})
+            if wait_until > now:
+                await self._pause((wait_until - now).total_seconds())
+            elif at is not None:
+                break
+            elif self._connection.execute(sql("goes_before"), {**key, "now": now}).fetchone():
+                await self._pause(_YIELD_SECONDS)
+            else:
+                at = self._reserve(row, now)
+        return over
 
-    async def _wait_until(self, moment: datetime) -> None:
-        seconds = (moment - self._clock()).total_seconds()
-        if seconds > 0:
-            await self._pause(seconds)
+    def _over(self, moment: datetime) -> Pass:
+        """Say whether a call may be begun at this moment."""
+        if moment > self._last:
+            return Pass.TOO_LATE
+        return Pass.STOPPED if self._stop_at is not None and moment > self._stop_at else Pass.DONE
 
     def _reserve(self, row: Row, now: datetime) -> datetime:
-        shared = len(self._run["system_template"]) + len(self._run["answer_schema"])
-        work = work_of_requests(1, row["characters"], shared)
+        shared = len(self._run["system_template"].encode()) + len(self._run["answer_schema"].encode())
+        work = work_of_requests(1, row["prompt_bytes"], shared)
         reserved: Row | None = self._connection.execute(
             sql("reserve_capacity"),
             {
@@ -162,16 +162,19 @@ class Calls:
         reply = await send_message(client, params, self._rate.longest_call)
         reached(FaultPoint.RESCUE_CALL_ANSWERED)
         if isinstance(reply, Refused | Lost):
-            self._failed(call_id, reply)
+            self._failed(request_id, call_id, reply)
         else:
             self._refusals = 0
             self._store(request_id, call_id, reply.result, row["body"])
             self._hold(reply.exhausted_for)
         reached(FaultPoint.RESCUE_ANSWER_STORED)
 
-    def _failed(self, call_id: int, reply: Refused | Lost) -> None:
+    def _failed(self, request_id: int, call_id: int, reply: Refused | Lost) -> None:
         state = "refused" if isinstance(reply, Refused) else "lost"
-        self._end(call_id, state, reply.why)
+        with self._connection.transaction():
+            self._end(call_id, state, reply.why)
+            if isinstance(reply, Lost):
+                self._connection.execute(sql("lose_call"), {"request_id": request_id})
         _log.warning("A synchronous call was %s: %s", state, reply.why)
         if isinstance(reply, Refused) and not reply.passing:
             self.no_access = reply.why
@@ -187,8 +190,10 @@ class Calls:
             self._connection.execute(sql("hold_capacity"), {**self._workspace, "until": until})
 
     def _end(self, call_id: int, state: str, note: str | None) -> None:
+        # PostgreSQL's text cannot hold NUL, which what the API says can.
+        shown = note and note.replace("\0", " ")
         self._connection.execute(
-            sql("end_call"), {"call_id": call_id, "state": state, "note": note, "now": self._clock()}
+            sql("end_call"), {"call_id": call_id, "state": state, "note": shown, "now": self._clock()}
         )
 
     def _store(self, request_id: int, call_id: int, result: Row, document: str) -> None:
@@ -220,7 +225,9 @@ class Calls:
             self._connection.execute(sql("settle_request"), judged)
 
 
-def _raise_first(tasks: set[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        if task.done():
-            task.result()
+def _done(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+    """Return those that are done, raising what one of them raised."""
+    done = {task for task in tasks if task.done()}
+    for task in done:
+        task.result()
+    return done

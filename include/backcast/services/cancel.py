@@ -54,7 +54,7 @@ def cancel_run(
             for row in _cancelable(connection, run_id):
                 _require_workspace(api, row)
             connection.execute(sql("cancel_run"), {"run_id": run_id, "now": clock()})
-            withdrawn = withdraw(connection, run_id, "the run was canceled")
+            withdrawn = withdraw(connection, run_id, "the run was canceled", clock())
         done = [Canceled(batch_id, None, "withdrawn before it was sent") for batch_id in withdrawn]
         batches = _cancelable(connection, run_id)
         if exclusive and any(row["state"] != "submitted" for row in batches):
@@ -76,7 +76,7 @@ def cancel_lost_runs(ledger: Ledger, clock: Clock) -> list[int]:
         connection.execute(sql("doubt_lost_intents"))
         connection.execute(sql("give_up_lost_batches"))
         for run_id in lost:
-            withdraw(connection, run_id, "the simulator that it was for is gone")
+            withdraw(connection, run_id, "the simulator that it was for is gone", clock())
     return lost
 
 

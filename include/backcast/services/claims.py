@@ -36,11 +36,12 @@ def await_claims(ledger: Ledger, clock: Clock, run_id: int) -> dict[int, int]:
         if state != "collected" or run["dry_run"] or run["canceled_at"] is not None:
             return {}
         connection.execute(sql("reuse_answers"), {"run_id": run_id})
-        elsewhere = _elsewhere(connection, clock, run_id)
+        take_over(connection, clock, run_id)
+        elsewhere = _elsewhere(connection, run_id)
         if not elsewhere:
             claim(connection, run_id, INHERITED_ROUND)
             # Another run may have been faster, and is now waited for.
-            elsewhere = _elsewhere(connection, clock, run_id)
+            elsewhere = _elsewhere(connection, run_id)
         reached(FaultPoint.CLAIM_BEFORE_COMMIT)
     reached(FaultPoint.CLAIM_COMMITTED)
     return elsewhere if clock() < run["deadline"] - PUBLISH_WITHIN else {}
@@ -62,10 +63,9 @@ def take_over(connection: Connection, clock: Clock, run_id: int) -> None:
     connection.execute(sql("release_unresolved_claims"), {"now": clock()})
     for left in connection.execute(sql("claims_of_left_runs"), {"run_id": run_id, "now": clock()}).fetchall():
         lock_run(connection, left["run_id"])
-        withdraw(connection, left["run_id"], f"run {run_id} has taken over what this run left")
+        withdraw(connection, left["run_id"], f"run {run_id} has taken over what this run left", clock())
 
 
-def _elsewhere(connection: Connection, clock: Clock, run_id: int) -> dict[int, int]:
-    take_over(connection, clock, run_id)
+def _elsewhere(connection: Connection, run_id: int) -> dict[int, int]:
     rows = connection.execute(sql("claimed_elsewhere"), {"run_id": run_id}).fetchall()
     return {row["run_id"]: row["documents"] for row in rows}

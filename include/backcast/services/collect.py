@@ -15,7 +15,7 @@ from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in, stream
 from backcast.ledger.runs import load_run, lock_run, rescue_terms_of, selection_of
 from backcast.services.claims import claim, take_over
-from backcast.services.estimate import CostModel
+from backcast.services.estimate import CostModel, prompt_bytes
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.rounds import FIRST_ROUND
 from backcast.settings import load_model
@@ -106,6 +106,7 @@ def _rows(documents: Iterable[SourceDocument], run: Row, first: list[GitIgnoreSp
             document.skip_reason,
             document.text,
             next((index for index, spec in enumerate(first) if spec.match_file(document.path)), len(first)),
+            0 if document.text is None else prompt_bytes(document.text),
         )
 
 
@@ -124,7 +125,7 @@ def _require_documents(connection: Connection, run: Row) -> None:
 def _estimate(connection: Connection, run: Row) -> Decimal:
     costs = CostModel(load_model(run["model"]), run["system_template"], run["answer_schema"])
     sizes = stream(connection, "root_request_sizes", {"run_id": run["run_id"]})
-    return sum((costs.batch_usd(row["characters"]) for row in sizes), Decimal(0))
+    return sum((costs.batch_usd(row["prompt_bytes"]) for row in sizes), Decimal(0))
 
 
 def _skipped(connection: Connection, run_id: int) -> tuple[tuple[str, int], ...]:

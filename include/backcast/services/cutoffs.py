@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from backcast.domain.capacity import drain, to_cancel
 from backcast.domain.errors import ApiError
-from backcast.domain.rescue import publish_at
+from backcast.domain.rescue import publish_at, unresolved_until
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.runs import load_run, lock_run, rescue_terms_of
 from backcast.services.alerts import raise_alert
@@ -49,8 +49,10 @@ def keep_cutoffs(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: i
                 stop_batching_if_late(connection, now, run)
         if now < work.cutoffs.cancel_at:
             return min(work.cutoffs.cancel_at, now + LOOK_AGAIN)
-        last_moment = now >= work.cutoffs.fetch_at
-        _cancel(connection, api, clock, run, to_cancel(work.running, work.rest, work.rate, last_moment=last_moment))
+        chosen = to_cancel(
+            work.running, work.draining, work.rate, busy=work.busy, last_moment=now >= work.cutoffs.fetch_at
+        )
+        _cancel(connection, api, clock, run, chosen)
         _end_waiting(connection, clock, run, work)
         return now + LOOK_OFTEN
 
@@ -61,7 +63,10 @@ def _cancel(connection: Connection, api: MessageBatchesApi, clock: Clock, run: R
         # One that was to be canceled before may go on, if whoever wanted to died, or the API was away.
         if elsewhere or (batch["batch_id"] not in batch_ids and batch["cut_off_at"] is None):
             continue
-        connection.execute(sql("cut_off_batch"), {"batch_id": batch["batch_id"], "now": clock()})
+        key = {"batch_id": batch["batch_id"], "now": clock()}
+        if connection.execute(sql("cut_off_batch"), key).fetchone() is None:
+            # Somebody has canceled it, and wants nothing more of it.
+            continue
         reached(FaultPoint.CUT_OFF_WRITTEN)
         try:
             seen = api.cancel(batch["api_batch_id"])
@@ -69,16 +74,17 @@ def _cancel(connection: Connection, api: MessageBatchesApi, clock: Clock, run: R
             _log.warning("Batch %s could not be canceled, will try again: %s", batch["api_batch_id"], error)
             continue
         reached(FaultPoint.CUT_OFF_CANCELED)
+        connection.execute(sql("canceling_batch"), key)
         if batch["cut_off_at"] is None:
             _log.info("The clock allows no more for batch %s, which is %s.", batch["api_batch_id"], seen.status)
 
 
 def _end_waiting(connection: Connection, clock: Clock, run: Row, work: OpenWork) -> None:
     """Decide about what is not known to have ended, as late as it can be."""
-    now, key = clock(), {"run_id": run["run_id"]}
-    due = publish_at(run["opened_at"], run["deadline"])
+    now, times = clock(), (run["opened_at"], run["deadline"])
+    key = {"run_id": run["run_id"], "now": now}
     pays_again = rescue_terms_of(run).when_unresolved == "pay_again"
-    if now < due - (drain(work.own, work.rate) if pays_again else timedelta()):
+    if now < (unresolved_until(*times, drain(work.unresolved, work.rate)) if pays_again else publish_at(*times)):
         return
     with connection.transaction():
         lock_run(connection, run["run_id"])

@@ -64,16 +64,17 @@ def resolve_doubts(ledger: Ledger, api: MessageBatchesApi, clock: Clock) -> list
 
 
 def _resolve(connection: Connection, api: MessageBatchesApi, clock: Clock, workspace: Row) -> list[Finding]:
+    read = _read_seconds(connection, api, clock, workspace)
     _doubt_dead_senders(connection, workspace, clock)
     intents = _watched(connection, workspace, clock)
     if not intents:
-        return []
+        return read
     listing = _list(connection, api, workspace, intents)
     reached(FaultPoint.DOUBT_LISTED)
     _record(connection, workspace, clock, listing.unknown)
     reached(FaultPoint.DOUBT_SIGHTED)
     found = _judge_sightings(connection, api, clock, workspace, intents)
-    return found + _count_absences(connection, clock, workspace, listing)
+    return read + found + _count_absences(connection, clock, workspace, listing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,7 @@ def _judge_by_rows(connection: Connection, api: MessageBatchesApi, clock: Clock,
             _judge(connection, sighting, "ours", intent["batch_id"])
             return None
         _judge(connection, sighting, "second", intent["batch_id"])
-        return _keep_second(connection, api, clock, sighting, intent)
+        return _keep_second(connection, api, clock, sighting.api_batch_id, intent)
 
 
 def _read_nonces(api: MessageBatchesApi, sighting: Sighting) -> tuple[set[str], bool]:
@@ -209,7 +210,9 @@ def _by_nonce(connection: Connection, nonce: str) -> Row | None:
 
 
 def _can_be_confirmed(intent: Row) -> bool:
-    return intent["state"] == "in_doubt" or (intent["state"] == "not_arrived" and not intent["replaced"])
+    return intent["state"] == "in_doubt" or (
+        intent["state"] == "not_arrived" and not intent["replaced"] and intent["holds_requests"]
+    )
 
 
 def _judge(connection: Connection, sighting: Sighting, verdict: str, batch_id: int | None) -> None:
@@ -218,26 +221,40 @@ def _judge(connection: Connection, sighting: Sighting, verdict: str, batch_id: i
     )
 
 
+def _read_seconds(connection: Connection, api: MessageBatchesApi, clock: Clock, workspace: Row) -> list[Finding]:
+    """Read the batches that were given up under a known id, once they have ended."""
+    found = []
+    for row in connection.execute(sql("unread_seconds"), workspace).fetchall():
+        try:
+            if api.retrieve(row["api_batch_id"]).ended_at is not None:
+                with connection.transaction():
+                    found.append(_keep_second(connection, api, clock, row["api_batch_id"], row))
+        except ApiError:
+            # Not readable now; a later look reads it.
+            continue
+    return found
+
+
 def _keep_second(
-    connection: Connection, api: MessageBatchesApi, clock: Clock, sighting: Sighting, intent: Row
+    connection: Connection, api: MessageBatchesApi, clock: Clock, api_batch_id: str, intent: Row
 ) -> Finding:
-    key = {"api_batch_id": sighting.api_batch_id}
+    key = {"api_batch_id": api_batch_id}
     batch = connection.execute(sql("batch"), {"batch_id": intent["batch_id"]}).fetchone() or {}
     model = load_model(batch["model"])
     connection.execute(sql("create_arrived"))
-    with api.result_lines(sighting.api_batch_id) as lines:
+    with api.result_lines(api_batch_id) as lines:
         copy_in(connection, "copy_arrived", (result_row(line, model) for line in lines if line.strip()))
     connection.execute(sql("store_spare_results"), {**key, "now": clock()})
     counted = connection.execute(sql("count_spare_results"), key).fetchone() or {}
     detail = (
-        f"{sighting.api_batch_id} is a second batch of the same requests: {counted['row_count']} rows, "
+        f"{api_batch_id} is a second batch of the same requests: {counted['row_count']} rows, "
         f"${counted['cost_usd']:.4f} paid twice. The first is used; the rows of the second are kept."
     )
     raise_alert(
         connection,
         clock(),
         kind="paid_twice",
-        subject=sighting.api_batch_id,
+        subject=api_batch_id,
         message=f"Batch {intent['batch_id']}: {detail}",
         run_id=intent["run_id"],
         batch_id=intent["batch_id"],

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from backcast.domain.capacity import Work
+from backcast.domain.lines import number_lines
 from backcast.domain.pricing import Model, Usage, batch_cost, estimate_tokens, synchronous_cost
 from backcast.settings import cache_folder, run_settings
 from backcast.sources.git import GitSource
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 # What an answer of a code review has been seen to need: a handful of findings.
 _ANSWER_TOKENS = 800
-# Line numbers and the fence add about this share to a document.
-_NUMBERING = Decimal("1.2")
+# Path, language and the marks around a document.
+_FENCE_BYTES = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,14 @@ class Estimate:
     model: str
 
 
-def work_of_requests(requests: int, characters: int, shared_characters: int) -> Work:
-    """Estimate the work of requests about documents of so many characters together, and what they share in each."""
-    prompts = estimate_tokens(int(characters * _NUMBERING) + int(shared_characters))
+def prompt_bytes(text: str) -> int:
+    """Return how many bytes a text has as a prompt shows it."""
+    return len(number_lines(text).encode())
+
+
+def work_of_requests(requests: int, prompt_bytes: int, shared_bytes: int) -> Work:
+    """Estimate the work of requests about documents of so many bytes together, and what each has beside, in sum."""
+    prompts = estimate_tokens(int(prompt_bytes) + int(shared_bytes) + requests * _FENCE_BYTES)
     return Work(requests, prompts + requests * _ANSWER_TOKENS)
 
 
@@ -43,25 +49,25 @@ class CostModel:
 
     def __init__(self, model: Model, system_template: str, answer_schema: str) -> None:
         self._model = model
-        self._shared_tokens = estimate_tokens(len(system_template) + len(answer_schema))
+        self._shared_tokens = estimate_tokens(len(system_template.encode()) + len(answer_schema.encode()))
 
-    def usage(self, characters: int) -> Usage:
-        """Estimate the tokens of a request about a document of so many characters."""
-        document = estimate_tokens(int(characters * _NUMBERING))
+    def usage(self, prompt_bytes: int) -> Usage:
+        """Estimate the tokens of a request about a document of so many bytes, its lines numbered."""
+        document = estimate_tokens(prompt_bytes + _FENCE_BYTES)
         return Usage(input_tokens=self._shared_tokens + document, output_tokens=_ANSWER_TOKENS)
 
-    def batch_usd(self, characters: int) -> Decimal:
+    def batch_usd(self, prompt_bytes: int) -> Decimal:
         """Estimate what such a request costs in a batch."""
-        return batch_cost(self._model, self.usage(characters))
+        return batch_cost(self._model, self.usage(prompt_bytes))
 
-    def most_usd(self, characters: int, max_tokens: int, *, synchronous: bool) -> Decimal:
+    def most_usd(self, prompt_bytes: int, max_tokens: int, *, synchronous: bool) -> Decimal:
         """Return the most that such a request can cost: its answer may be as long as is allowed."""
-        usage = replace(self.usage(characters), output_tokens=max_tokens)
+        usage = replace(self.usage(prompt_bytes), output_tokens=max_tokens)
         return (synchronous_cost if synchronous else batch_cost)(self._model, usage)
 
-    def synchronous_usd(self, characters: int) -> Decimal:
+    def synchronous_usd(self, prompt_bytes: int) -> Decimal:
         """Estimate what such a request costs synchronously."""
-        return synchronous_cost(self._model, self.usage(characters))
+        return synchronous_cost(self._model, self.usage(prompt_bytes))
 
 
 def check_api(api: MessageBatchesApi, workflow: str) -> None:
@@ -87,7 +93,7 @@ def estimate_night(
     for document in source.documents(source.snapshot()):
         if document.text is None:
             continue
-        usage = costs.usage(len(document.text))
+        usage = costs.usage(prompt_bytes(document.text))
         documents += 1
         input_tokens += usage.input_tokens
         output_tokens += usage.output_tokens

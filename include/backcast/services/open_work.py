@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from backcast.domain.capacity import NO_WORK, OpenBatch, Rate, Work, batches_to_split_into, drain
+from backcast.domain.capacity import NO_WORK, OpenBatch, Rate, Work, batches_to_split_into, drain, flow
 from backcast.domain.rescue import cutoffs_for, terms_of
 from backcast.ledger.connection import Connection, Row, sql
 from backcast.ledger.runs import rescue_terms_of
 from backcast.services.estimate import work_of_requests
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Iterable
 
     from backcast.domain.sla import Cutoffs
 
@@ -24,35 +25,47 @@ class OpenWork:
     Attributes:
         cutoffs: the last moments of the run, as they are now.
         running: the batches of the run that have not ended and are not being canceled.
-        rest: what else is open of the run, and of runs that are due no later.
+        draining: what is being answered of the run, or is about to be.
+        busy: for how long runs that are due no later keep what may be asked busy just now.
+        unresolved: what is in batches of the run that are in doubt, or that were canceled and have not ended.
         own: all that is open of the run.
         rate: what may be asked synchronously.
     """
 
     cutoffs: Cutoffs
     running: tuple[OpenBatch, ...]
-    rest: Work
+    draining: Work
+    busy: timedelta
+    unresolved: Work
     own: Work
     rate: Rate
 
 
 def weigh(connection: Connection, now: datetime, run: Row) -> OpenWork:
     """Return what is open now, of this run and of those before which it cannot be answered."""
-    rate = rescue_terms_of(run).rate
-    running, rest, own, elsewhere = [], NO_WORK, NO_WORK, NO_WORK
-    for row in connection.execute(sql("open_work"), {"run_id": run["run_id"], "now": now}).fetchall():
-        work = work_of_requests(row["requests"], row["characters"], row["shared_characters"])
-        is_own = row["run_id"] == run["run_id"]
-        own += work if is_own else NO_WORK
-        if row["batch_id"] is None:
-            rest += work
-        elif is_own:
-            running.append(OpenBatch(row["batch_id"], work))
-        else:
-            elsewhere += work
-    together = sum((batch.work for batch in running), rest + elsewhere)
-    last = cutoffs_for(run["opened_at"], run["deadline"], together, rate)
-    return OpenWork(last, tuple(running), rest, own, rate)
+    rows = connection.execute(sql("open_work"), {"run_id": run["run_id"], "now": now}).fetchall()
+    own = [row for row in rows if row["run_id"] == run["run_id"]]
+    others = [row for row in rows if row["run_id"] != run["run_id"]]
+    rate, all_own = rescue_terms_of(run).rate, _work(own)
+    return OpenWork(
+        cutoffs=cutoffs_for(run["opened_at"], run["deadline"], drain(all_own, rate) + _time(others)),
+        running=tuple(OpenBatch(row["batch_id"], _work([row])) for row in own if row["batch_id"] is not None),
+        draining=_work(row for row in own if row["draining"]),
+        busy=_time(row for row in others if row["draining"]),
+        unresolved=_work(row for row in own if row["unresolved"]),
+        own=all_own,
+        rate=rate,
+    )
+
+
+def _work(rows: Iterable[Row]) -> Work:
+    works = (work_of_requests(row["requests"], row["prompt_bytes"], row["shared_bytes"]) for row in rows)
+    return sum(works, NO_WORK)
+
+
+def _time(rows: Iterable[Row]) -> timedelta:
+    """Return how long it takes to ask for this, each run at its own rate."""
+    return sum((flow(_work([row]), rescue_terms_of(row).rate) for row in rows), timedelta())
 
 
 def stop_batching_if_late(connection: Connection, now: datetime, run: Row) -> bool:

@@ -88,7 +88,7 @@ def _settle(connection: Connection, run_id: int) -> None:
     connection.execute(sql("settle_answered"), key)
     connection.execute(sql("reuse_answers"), key)
     connection.execute(sql("settle_unanswered"), key)
-    connection.execute(sql("release_claims"), key)
+    connection.execute(sql("release_claims"), {**key, "now": None})
     copy_in_chunks(connection, "copy_findings", _finding_rows(connection, run_id))
 
 

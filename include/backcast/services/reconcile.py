@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+import psycopg
+
 from backcast.domain.errors import ApiError, BackcastError
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.services.alerts import raise_alert
@@ -85,7 +87,8 @@ def reconcile(
     for run_id in abandoned:
         try:
             done.finished[run_id] = finish_run(ledger, api, clock, run_id, folders)
-        except BackcastError as error:
+        except (BackcastError, psycopg.Error) as error:
+            # What is wrong with one run must not keep the others waiting.
             done.problems.append(f"Run {run_id}: {error}")
     return done
 
@@ -143,7 +146,8 @@ def _ingest(ledger: Ledger, api: MessageBatchesApi, clock: Clock, row: Row, done
         if gone or (seen.ended_at is not None and abs(clock() - seen.ended_at) >= GRACE):
             ingest(ledger, api, clock, row["batch_id"])
             done.ingested.append(row["batch_id"])
-    except BackcastError as error:
+    except (BackcastError, psycopg.Error) as error:
+        # What is wrong with one batch must not keep the others waiting.
         done.problems.append(f"Batch {row['api_batch_id']}: {error}")
 
 
@@ -155,25 +159,30 @@ def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
     """
     collect(ledger, clock, run_id, cache=folders.cache)
     until = clock() + RESCUED_FOR
-    for round_number in (*range(FIRST_ROUND, LAST_ROUND + 1), INHERITED_ROUND):
-        if FIRST_ROUND < round_number <= LAST_ROUND:
+    for round_number in range(FIRST_ROUND, LAST_ROUND + 1):
+        if round_number > FIRST_ROUND:
             resubmit_failures(ledger, run_id, round_number)
-        if round_number == INHERITED_ROUND and (elsewhere := await_claims(ledger, clock, run_id)):
-            return f"waits for {told(elsewhere)}"
-        waiting = [
-            batch_id
-            for batch_id in plan_round(ledger, clock, run_id, round_number)
-            if not _ingested(ledger, api, clock, batch_id)
-        ]
-        if waiting:
+        if waiting := _waiting(ledger, api, clock, run_id, round_number):
             # What its cut-off has canceled is answered while others go on.
             rescue(ledger, api, clock, run_id, final=False, pause=folders.pause, stop_at=until)
-            return f"waits for {len(waiting)} batches of round {round_number}"
+            return f"waits for {waiting} batches of round {round_number}"
+    # Before it waits for other runs, which may wait for this one.
+    rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
+    if elsewhere := await_claims(ledger, clock, run_id):
+        return f"waits for {told(elsewhere)}"
+    if waiting := _waiting(ledger, api, clock, run_id, INHERITED_ROUND):
+        return f"waits for {waiting} batches of round {INHERITED_ROUND}"
     rescued = rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
     if rescued.waiting:
         return f"is being answered synchronously: {rescued.waiting} documents wait"
     published = publish(ledger, clock, run_id, reports=folders.reports)
     return f"published: {published.report}" if published.report else "estimated"
+
+
+def _waiting(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, round_number: int) -> int:
+    """Ingest what has ended of a round, and return how many of its batches have not."""
+    batches = plan_round(ledger, clock, run_id, round_number)
+    return sum(not _ingested(ledger, api, clock, batch_id) for batch_id in batches)
 
 
 def _ingested(ledger: Ledger, api: MessageBatchesApi, clock: Clock, batch_id: int) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from backcast.anthropic_api.batches import RefusedError
+from backcast.domain.errors import InputError
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.runs import load_run, lock_run, rescue_terms_of
 from backcast.services.alerts import raise_alert
+from backcast.services.budget import reserve
 from backcast.services.calls import MOST_LOST, Calls, Pass, Pause
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import require_not_held
@@ -25,13 +27,20 @@ if TYPE_CHECKING:
     from backcast.services.open_run import Clock
 
 
+_WAIT_FOR_ANOTHER_SECONDS: Final = 30.0
+
+
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """How many documents of a run were answered synchronously, are left unanswered, and still wait to be answered."""
+    """How many documents of a run were answered synchronously, are left unanswered, and still wait to be answered.
+
+    `undecided` are those that failed and of which nobody has decided whether they go again.
+    """
 
     answered: int
     left: int
     waiting: int
+    undecided: int
 
 
 def rescue(  # noqa: PLR0913  a service is given its ledger, API and clock
@@ -68,9 +77,19 @@ def rescue(  # noqa: PLR0913  a service is given its ledger, API and clock
                 if held:
                     going_on = _rescue(connection, api, clock, run_id, final=final, pause=pause, stop_at=stop_at)
             rescued = _counted(connection, run_id)
-        # Whoever came while this one ended could not hold it, and relies on this look.
-        going_on = held and going_on and rescued.waiting > 0
+        if not held:
+            # Whoever holds it may do less than this call is asked for.
+            going_on = final and rescued.waiting + rescued.undecided > 0 and (stop_at is None or clock() < stop_at)
+            if going_on:
+                asyncio.run(_wait(pause))
+        else:
+            # Whoever came while this one ended could not hold it, and relies on this look.
+            going_on = going_on and rescued.waiting > 0
     return rescued
+
+
+async def _wait(pause: Pause) -> None:
+    await pause(_WAIT_FOR_ANOTHER_SECONDS)
 
 
 def _rescue(  # noqa: PLR0913  as above
@@ -90,6 +109,8 @@ def _rescue(  # noqa: PLR0913  as above
         _leave_lost(connection, run_id)
         if not connection.execute(sql("requests_to_call"), key).fetchall():
             return True
+        require_not_held(run)
+        _require_workspace(run, api)
         calls = Calls(connection=connection, api=api, clock=clock, run=run, pause=pause, stop_at=stop_at)
         ended = asyncio.run(calls.make())
         if calls.no_access:
@@ -102,7 +123,7 @@ def _rescue(  # noqa: PLR0913  as above
 
 
 def _decided(connection: Connection, clock: Clock, run_id: int, *, final: bool) -> Row | None:
-    """Decide what is to be answered synchronously now; None when nothing is."""
+    """Decide what is to be answered synchronously now, and reserve the money for it; None when nothing is."""
     with connection.transaction():
         state = lock_run(connection, run_id)
         run = load_run(connection, run_id)
@@ -110,13 +131,28 @@ def _decided(connection: Connection, clock: Clock, run_id: int, *, final: bool) 
             return None
         now = clock()
         stop_batching_if_late(connection, now, run)
-        if final or now >= weigh(connection, now, run).cutoffs.cancel_at:
+        if final or _is_cut_off(connection, now, run):
             require_not_held(run)
             key = {"run_id": run_id, "before": RESCUE_ROUND + 1, "round": RESCUE_ROUND, "synchronous": True}
             decide(connection, run, key, Resubmission())
+        reserve(connection, run)
         reached(FaultPoint.RESCUE_BEFORE_COMMIT)
     reached(FaultPoint.RESCUE_COMMITTED)
     return run
+
+
+def _is_cut_off(connection: Connection, now: datetime, run: Row) -> bool:
+    # What is open shrinks as it is answered, which moves the cut-off on; what was canceled at it is to be answered.
+    row = connection.execute(sql("was_cut_off"), {"run_id": run["run_id"]}).fetchone()
+    return bool(row and row["was_cut_off"]) or now >= weigh(connection, now, run).cutoffs.cancel_at
+
+
+def _require_workspace(run: Row, api: MessageBatchesApi) -> None:
+    if run["base_url"] != api.base_url:
+        raise InputError(
+            f"Run {run['run_id']} was opened for {run['base_url']}, and ours is {api.base_url}: nothing is asked. Set "
+            "the address back, or cancel the run and trigger a new one."
+        )
 
 
 def _leave_lost(connection: Connection, run_id: int) -> None:

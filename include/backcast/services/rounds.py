@@ -15,6 +15,8 @@ from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.open_work import parts_of, stop_batching_if_late
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from backcast.services.open_run import Clock
 
 FIRST_ROUND: Final = 1
@@ -92,16 +94,17 @@ def replace_batch(connection: Connection, over: Row) -> int:
     return batch_id
 
 
-def withdraw(connection: Connection, run_id: int, why: str) -> list[int]:
+def withdraw(connection: Connection, run_id: int, why: str, now: datetime | None = None) -> list[int]:
     """Withdraw what a run has not sent, and release its claims on it; returns the ids of the withdrawn batches.
 
     Args:
         connection: in a transaction that holds the run.
         run_id: the run.
         why: is noted with the batches.
+        now: the time in UTC; with it, what a dead task was asking synchronously is released too.
     """
     withdrawn = connection.execute(sql("withdraw_batches"), {"run_id": run_id, "note": why}).fetchall()
-    connection.execute(sql("release_claims"), {"run_id": run_id})
+    connection.execute(sql("release_claims"), {"run_id": run_id, "now": now})
     return [row["batch_id"] for row in withdrawn]
 
 

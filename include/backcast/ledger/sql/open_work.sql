@@ -1,17 +1,20 @@
--- What is open of a run and of the runs at the same API that are due no later, by run and batch that still runs; it may
--- all have to be answered synchronously.
-SELECT requests.run_id,
-       CASE WHEN requests.state = 'open' AND batches.state = 'submitted' AND cut_off_at IS NULL
+-- What is open of a run and of the runs at the same API that are due no later, by run and by batch that still runs; it
+-- may all have to be answered synchronously. What is being answered, or is about to be, is marked so.
+SELECT requests.run_id, runs.rescue,
+       CASE WHEN requests.state = 'open' AND batches.state = 'submitted' AND cancel_requested_at IS NULL
             THEN batches.batch_id END AS batch_id,
-       count(*) AS requests, sum(length(body)) AS characters,
-       sum(length(system_template) + length(answer_schema)) AS shared_characters
+       (synchronous OR requests.state = 'failed' OR cut_off_at IS NOT NULL) AND runs.held_because IS NULL AS draining,
+       (batches.state IN ('intended', 'in_doubt', 'submitted', 'ended')) IS TRUE AND requests.state = 'open'
+           AND (batches.state <> 'submitted' OR cut_off_at IS NOT NULL) AS unresolved,
+       count(*) AS requests, sum(prompt_bytes) AS prompt_bytes,
+       sum(octet_length(system_template) + octet_length(answer_schema)) AS shared_bytes
 FROM runs AS this
 JOIN runs ON runs.base_url = this.base_url AND runs.simulated = this.simulated AND runs.deadline <= this.deadline
          AND (runs.run_id = this.run_id OR runs.deadline > %(now)s)
 JOIN prompt_versions ON prompt_versions.prompt_hash = runs.prompt_hash
 JOIN requests ON requests.run_id = runs.run_id
-JOIN documents USING (document_id) JOIN contents USING (content_hash)
+JOIN documents USING (document_id)
 LEFT JOIN batches ON batches.batch_id = requests.batch_id
 WHERE this.run_id = %(run_id)s AND runs.state = 'collected' AND NOT runs.dry_run AND runs.canceled_at IS NULL
   AND (runs.run_id = this.run_id OR runs.left_at IS NULL) AND claims AND left_because IS NULL
-GROUP BY 1, 2;
+GROUP BY 1, 2, 3, 4, 5;

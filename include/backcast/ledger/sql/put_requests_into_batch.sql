@@ -5,7 +5,7 @@ SET batch_id = %(batch_id)s, position = next.position,
 FROM (
     SELECT request_id, (row_number() OVER (ORDER BY path) - 1)::integer AS position
     FROM requests JOIN documents USING (document_id)
-    WHERE requests.run_id = %(run_id)s AND round = %(round)s AND state = 'open' AND batch_id IS NULL AND claims
+    WHERE requests.run_id = %(run_id)s AND round = %(round)s AND state = 'open' AND batch_id IS NULL AND NOT synchronous AND claims
     ORDER BY path LIMIT %(request_count)s
 ) AS next
 WHERE next.request_id = requests.request_id;

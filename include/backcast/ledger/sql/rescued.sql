@@ -1,5 +1,6 @@
--- How far the synchronous answering of a run is.
+-- How far the synchronous answering of a run is; what failed waits to be decided about.
 SELECT count(*) FILTER (WHERE synchronous AND state = 'accepted') AS answered,
        count(*) FILTER (WHERE left_because IS NOT NULL AND state = 'open') AS left,
-       count(*) FILTER (WHERE synchronous AND state = 'open' AND claims AND left_because IS NULL) AS waiting
+       count(*) FILTER (WHERE synchronous AND state = 'open' AND claims AND left_because IS NULL) AS waiting,
+       count(*) FILTER (WHERE state = 'failed' AND claims) AS undecided
 FROM requests WHERE run_id = %(run_id)s;

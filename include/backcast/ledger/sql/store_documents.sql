@@ -1,5 +1,5 @@
 -- Stores the documents of a run; what was left out is settled at once.
-INSERT INTO documents (run_id, path, language, size, content_hash, answer_key, outcome, reason, priority)
+INSERT INTO documents (run_id, path, language, size, content_hash, answer_key, outcome, reason, priority, prompt_bytes)
 SELECT %(run_id)s, path, language, size, content_hash, answer_key,
-       CASE WHEN content_hash IS NULL THEN 'skipped' END, reason, priority
+       CASE WHEN content_hash IS NULL THEN 'skipped' END, reason, priority, prompt_bytes
 FROM collected;
