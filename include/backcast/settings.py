@@ -19,7 +19,7 @@ from backcast.domain.errors import InputError
 from backcast.domain.pricing import Model, Price
 from backcast.domain.report import ReportSettings
 from backcast.domain.rescue import RescueTerms
-from backcast.domain.workflow import Budget, PromptVersion, RunSettings
+from backcast.domain.workflow import Budget, PromptVersion, RunSettings, WorkedExample
 from backcast.yaml_errors import schema_errors
 
 if TYPE_CHECKING:
@@ -143,11 +143,13 @@ def load_prompt(workflow: str, version: str) -> PromptVersion:
             document_template=(folder / "prompts" / "document.md.j2").read_text(encoding="utf-8"),
             # Without blanks, since it travels in every request.
             answer_schema=json.dumps(schema, separators=(",", ":")),
+            simplified_template=_text_if_any(folder / "prompts" / "simplified.md.j2"),
+            examples=_examples(folder / "examples"),
         )
     except OSError as error:
         raise InputError(f"The prompt {version!r} of workflow {workflow!r} cannot be read: {error}") from error
     except json.JSONDecodeError as error:
-        raise InputError(f"{folder / 'schema.json'} is not JSON: {error}") from error
+        raise InputError(f"schema.json, or answer.json of an example, in {folder} is not JSON: {error}") from error
 
 
 def report_settings(workflow: str) -> ReportSettings:
@@ -169,6 +171,22 @@ def _report_settings(workflow: str, declared: Mapping[str, Any]) -> ReportSettin
             f"{path}: report.beside: {beside!r} is no other workflow. Name one of {', '.join(others) or 'none'}."
         )
     return ReportSettings(first=report.get("first", "pays_off"), beside=beside)
+
+
+def _text_if_any(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _examples(folder: Path) -> tuple[WorkedExample, ...]:
+    """Read `LANGUAGE/document.txt` and `LANGUAGE/answer.json` of each language that has them."""
+    return tuple(
+        WorkedExample(
+            language=path.name,
+            document=(path / "document.txt").read_text(encoding="utf-8"),
+            answer=json.dumps(json.loads((path / "answer.json").read_text(encoding="utf-8")), separators=(",", ":")),
+        )
+        for path in sorted(folder.glob("*/"))
+    )
 
 
 def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:

@@ -6,8 +6,11 @@ import pytest
 
 from backcast.domain.failures import (
     Cause,
+    Means,
     NextAttempt,
     Remedy,
+    Tried,
+    Variant,
     cause_of_error,
     cause_of_result,
     cause_of_stop_reason,
@@ -75,6 +78,7 @@ def test_a_row_without_answer_and_error_passes_unless_it_is_unknown(result_type:
 
 
 LIMIT_TEXT = "max_tokens: 9000 > 4096, which is the maximum allowed number of output tokens for a-model"
+STANDARD, EXAMPLE, SIMPLE = Variant.STANDARD, Variant.WORKED_EXAMPLE, Variant.SIMPLIFIED
 
 
 @pytest.mark.parametrize(
@@ -88,12 +92,48 @@ LIMIT_TEXT = "max_tokens: 9000 > 4096, which is the maximum allowed number of ou
         (Cause.TRUNCATED, "", 1, 1000, NextAttempt(Remedy.GIVE_UP, 1000)),
         (Cause.LIMIT_TOO_HIGH, LIMIT_TEXT, 1, 9000, NextAttempt(Remedy.CLAMP_MAX_TOKENS, 4096)),
         (Cause.LIMIT_TOO_HIGH, LIMIT_TEXT, 1, 4096, NextAttempt(Remedy.GIVE_UP, 4096)),
+        (Cause.MALFORMED, "", 1, 100, NextAttempt(Remedy.WORKED_EXAMPLE, 100, EXAMPLE)),
+        (Cause.UNSUPPORTED_CLAIM, "", 1, 100, NextAttempt(Remedy.SIMPLIFIED_PROMPT, 100, SIMPLE)),
+        (Cause.REFUSED, "", 1, 100, NextAttempt(Remedy.SIMPLIFIED_PROMPT, 100, SIMPLE)),
         (Cause.OUR_FAULT, "", 1, 100, NextAttempt(Remedy.GIVE_UP, 100)),
         (Cause.NO_ACCESS, "", 1, 100, NextAttempt(Remedy.GIVE_UP, 100)),
-        (Cause.REFUSED, "", 1, 100, NextAttempt(Remedy.GIVE_UP, 100)),
+        (Cause.WANTS_TOOLS, "", 1, 100, NextAttempt(Remedy.GIVE_UP, 100)),
     ],
 )
 def test_a_failed_request_gets_the_remedy_of_its_cause(
     cause: Cause, detail: str, attempts: int, max_tokens: int, expected: NextAttempt
 ) -> None:
-    assert next_attempt(cause, detail, attempts=attempts, max_tokens=max_tokens, model_limit=1000) == expected
+    means = Means(1000, frozenset(Variant))
+    assert next_attempt(cause, detail, Tried(attempts, max_tokens), means) == expected
+
+
+@pytest.mark.parametrize(
+    ("cause", "tried", "offered", "expected"),
+    [
+        # An example first, then the simplified prompt, then nothing.
+        (Cause.MALFORMED, [STANDARD, EXAMPLE], [STANDARD, EXAMPLE, SIMPLE], SIMPLE),
+        (Cause.MALFORMED, [STANDARD], [STANDARD, SIMPLE], SIMPLE),
+        (Cause.MALFORMED, [STANDARD], [STANDARD], None),
+        (Cause.MALFORMED, [STANDARD, SIMPLE], [STANDARD, SIMPLE], None),
+        # Once only.
+        (Cause.REFUSED, [STANDARD, SIMPLE], [STANDARD, EXAMPLE, SIMPLE], None),
+        (Cause.UNSUPPORTED_CLAIM, [STANDARD, SIMPLE], [STANDARD, EXAMPLE, SIMPLE], None),
+    ],
+)
+def test_another_form_of_the_prompt_is_tried_once_where_the_workflow_has_it(
+    cause: Cause, tried: list[Variant], offered: list[Variant], expected: Variant | None
+) -> None:
+    lineage = Tried(len(tried), 100, tried[-1], frozenset(tried))
+    following = next_attempt(cause, "", lineage, Means(1000, frozenset(offered)))
+    assert (following.variant if following.remedy is not Remedy.GIVE_UP else None) is expected
+
+
+def test_whatever_else_is_changed_keeps_the_form_that_was_reached() -> None:
+    reached = Tried(2, 100, SIMPLE, frozenset({STANDARD, SIMPLE}))
+    for cause in (Cause.PASSING, Cause.TRUNCATED):
+        assert next_attempt(cause, "", reached, Means(1000, frozenset(Variant))).variant is SIMPLE
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_after_three_attempts_nothing_is_tried_again(cause: Cause) -> None:
+    assert next_attempt(cause, "", Tried(3, 100), Means(1000, frozenset(Variant))).remedy is Remedy.GIVE_UP

@@ -6,7 +6,7 @@ The texts and types are the API's own. What is unknown falls to the safe side: i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -32,15 +32,51 @@ class Remedy(StrEnum):
     SAME_AGAIN = "same_again"
     MORE_MAX_TOKENS = "more_max_tokens"
     CLAMP_MAX_TOKENS = "clamp_max_tokens"
+    WORKED_EXAMPLE = "worked_example"
+    SIMPLIFIED_PROMPT = "simplified_prompt"
     GIVE_UP = "give_up"
+
+
+class Variant(StrEnum):
+    """Which form of its workflow's prompt a request is sent with."""
+
+    STANDARD = "standard"
+    WORKED_EXAMPLE = "worked_example"
+    SIMPLIFIED = "simplified"
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a lineage has tried.
+
+    Attributes:
+        attempts: how many of its requests failed for a reason that does not pass by itself.
+        max_tokens: what the last one was sent with.
+        variant: the form of the prompt that the last one was sent with.
+        variants: all forms that were tried.
+    """
+
+    attempts: int
+    max_tokens: int
+    variant: Variant = Variant.STANDARD
+    variants: frozenset[Variant] = frozenset({Variant.STANDARD})
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What there is to change: the most output tokens that the model gives, and the forms that the prompt has."""
+
+    model_limit: int
+    variants: frozenset[Variant] = frozenset({Variant.STANDARD})
 
 
 @dataclass(frozen=True, slots=True)
 class NextAttempt:
-    """A remedy and the `max_tokens` it sends with."""
+    """A remedy, and the `max_tokens` and the form of the prompt it sends with."""
 
     remedy: Remedy
     max_tokens: int
+    variant: Variant = Variant.STANDARD
 
 
 MAX_ATTEMPTS = 3
@@ -55,6 +91,13 @@ _STOP_REASONS = {
     "pause_turn": Cause.PAUSED,
 }
 _GOOD_STOP_REASONS = frozenset({"end_turn", "stop_sequence"})
+# What is tried when an answer is not acceptable as it is, in this order.
+_OTHER_FORMS: dict[Cause, tuple[Variant, ...]] = {
+    Cause.MALFORMED: (Variant.WORKED_EXAMPLE, Variant.SIMPLIFIED),
+    Cause.UNSUPPORTED_CLAIM: (Variant.SIMPLIFIED,),
+    Cause.REFUSED: (Variant.SIMPLIFIED,),
+}
+_REMEDY_OF_FORM = {Variant.WORKED_EXAMPLE: Remedy.WORKED_EXAMPLE, Variant.SIMPLIFIED: Remedy.SIMPLIFIED_PROMPT}
 _LIMIT_TOO_HIGH = re.compile(r"max_tokens: \d+ > (\d+)")
 
 
@@ -83,31 +126,40 @@ def cause_of_result(result_type: str) -> Cause:
     return Cause.PASSING if result_type in _PASSING_RESULTS else Cause.OUR_FAULT
 
 
-def next_attempt(cause: Cause, detail: str, *, attempts: int, max_tokens: int, model_limit: int) -> NextAttempt:
+def next_attempt(cause: Cause, detail: str, tried: Tried, means: Means) -> NextAttempt:
     """Decide how a failed request goes on.
 
     Args:
         cause: why it failed.
         detail: the API's own text, where it had one.
-        attempts: how many requests its lineage has had, this one included.
-        max_tokens: what it was sent with.
-        model_limit: the most output tokens that the model gives.
+        tried: what its lineage has tried, this request included.
+        means: what there is to change.
     """
-    give_up = NextAttempt(Remedy.GIVE_UP, max_tokens)
-    if attempts >= MAX_ATTEMPTS:
+    same = NextAttempt(Remedy.SAME_AGAIN, tried.max_tokens, tried.variant)
+    give_up = replace(same, remedy=Remedy.GIVE_UP)
+    if tried.attempts >= MAX_ATTEMPTS:
         return give_up
     match cause:
         case Cause.PASSING:
-            return NextAttempt(Remedy.SAME_AGAIN, max_tokens)
-        case Cause.TRUNCATED if max_tokens < model_limit:
-            return NextAttempt(Remedy.MORE_MAX_TOKENS, min(2 * max_tokens, model_limit))
+            return same
+        case Cause.TRUNCATED if tried.max_tokens < means.model_limit:
+            most = min(2 * tried.max_tokens, means.model_limit)
+            return replace(same, remedy=Remedy.MORE_MAX_TOKENS, max_tokens=most)
         case Cause.LIMIT_TOO_HIGH:
-            return _clamped(detail, model_limit, max_tokens) or give_up
+            limit = _limit(detail, means.model_limit)
+            fits = 0 < limit < tried.max_tokens
+            return replace(same, remedy=Remedy.CLAMP_MAX_TOKENS, max_tokens=limit) if fits else give_up
         case _:
-            return give_up
+            return _in_another_form(cause, tried, means) or give_up
 
 
-def _clamped(detail: str, model_limit: int, max_tokens: int) -> NextAttempt | None:
+def _in_another_form(cause: Cause, tried: Tried, means: Means) -> NextAttempt | None:
+    for variant in _OTHER_FORMS.get(cause, ()):
+        if variant in means.variants - tried.variants:
+            return NextAttempt(_REMEDY_OF_FORM[variant], tried.max_tokens, variant)
+    return None
+
+
+def _limit(detail: str, model_limit: int) -> int:
     match = _LIMIT_TOO_HIGH.search(detail)
-    limit = int(match.group(1)) if match else model_limit
-    return NextAttempt(Remedy.CLAMP_MAX_TOKENS, limit) if 0 < limit < max_tokens else None
+    return int(match.group(1)) if match else model_limit

@@ -25,18 +25,35 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkedExample:
+    """A document of a language, and an acceptable answer to it as JSON text."""
+
+    language: str
+    document: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class PromptVersion:
-    """A prompt with its answer schema; `answer_schema` is JSON text, the templates are Jinja."""
+    """A prompt with its answer schema; `answer_schema` is JSON text, the templates are Jinja.
+
+    Where an answer was not acceptable, the simplified system prompt or a worked example of the document's language is
+    tried; a workflow may have neither.
+    """
 
     version: str
     system_template: str
     document_template: str
     answer_schema: str
+    simplified_template: str = ""
+    examples: tuple[WorkedExample, ...] = ()
 
     @property
     def prompt_hash(self) -> str:
         """SHA-256 over all of it: whatever changes an answer changes the hash."""
-        return _digest(self.system_template, self.document_template, self.answer_schema)
+        examples = [text for example in self.examples for text in (example.language, example.document, example.answer)]
+        more = [self.simplified_template, *examples] if self.simplified_template or examples else []
+        return _digest(self.system_template, self.document_template, self.answer_schema, *more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ Row: TypeAlias = dict[str, Any]
 Connection: TypeAlias = psycopg.Connection[Row]
 
 SCHEMA: Final = "backcast"
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 _CONNECT_TIMEOUT_SECONDS = 10
 
 

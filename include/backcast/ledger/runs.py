@@ -44,6 +44,8 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
             "system_template": prompt.system_template,
             "document_template": prompt.document_template,
             "answer_schema": prompt.answer_schema,
+            "simplified_template": prompt.simplified_template,
+            "examples": json.dumps({example.language: asdict(example) for example in prompt.examples}),
             "now": opened_at,
         },
     )

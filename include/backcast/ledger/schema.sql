@@ -24,7 +24,10 @@ CREATE TABLE prompt_versions (
     system_template text NOT NULL,
     document_template text NOT NULL,
     answer_schema text NOT NULL,
-    first_seen_at timestamptz NOT NULL
+    first_seen_at timestamptz NOT NULL,
+    simplified_template text NOT NULL DEFAULT '',
+    -- Worked examples by language: {"python": {"document": "…", "answer": "…"}}.
+    examples jsonb NOT NULL DEFAULT '{}'
 );
 
 CREATE TABLE runs (
@@ -182,6 +185,7 @@ CREATE TABLE requests (
     -- What calls and batches of it without a known end may have cost, in US$.
     risked_usd numeric NOT NULL DEFAULT 0,
     left_because text,
+    variant text NOT NULL DEFAULT 'standard' CHECK (variant IN ('standard', 'worked_example', 'simplified')),
     UNIQUE (request_id, state),
     UNIQUE (batch_id, position),
     -- A child exists only when its parent has failed, which it does only by a stored result; and it stays failed.

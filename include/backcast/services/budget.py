@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from backcast.domain.failures import Variant
 from backcast.ledger.connection import Connection, Row, sql
 from backcast.ledger.copy import copy_in
-from backcast.services.estimate import CostModel
+from backcast.services.estimate import CostModel, prompt_bytes
 from backcast.settings import load_model
 
 if TYPE_CHECKING:
@@ -48,9 +49,16 @@ def _limits(run: Row, committed: Row) -> list[tuple[Decimal, str]]:
 
 def _reservations(run: Row, unreserved: list[Row], limits: list[tuple[Decimal, str]]) -> Iterator[tuple[Any, ...]]:
     costs = CostModel(load_model(run["model"]), run["system_template"], run["answer_schema"])
+    longest_example = _longest_example(run)
     taken = Decimal(0)
     for row in unreserved:
-        most = costs.most_usd(row["prompt_bytes"], row["max_tokens"], synchronous=row["synchronous"])
+        shown = row["prompt_bytes"] + (longest_example if row["variant"] == Variant.WORKED_EXAMPLE else 0)
+        most = costs.most_usd(shown, row["max_tokens"], synchronous=row["synchronous"])
         short = next((told for left, told in limits if taken + most > left), None)
         taken += Decimal(0) if short else most
         yield row["request_id"], most, f"budget: the {short} does not cover this request" if short else None
+
+
+def _longest_example(run: Row) -> int:
+    examples = run["examples"].values()
+    return max((prompt_bytes(shown["document"]) + len(shown["answer"].encode()) for shown in examples), default=0)

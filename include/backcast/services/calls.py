@@ -20,7 +20,7 @@ from backcast.services.acceptance import Judge
 from backcast.services.estimate import work_of_requests
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.ingest import usage_of
-from backcast.services.prompts import request_builder
+from backcast.services.prompts import builder_of
 from backcast.settings import load_model
 
 if TYPE_CHECKING:
@@ -72,12 +72,7 @@ class Calls:
         self._last = last_call_at(run["opened_at"], run["deadline"], self._rate.longest_call)
         self._model = load_model(run["model"])
         self._judge = Judge(run["answer_schema"])
-        self._build = request_builder(
-            model=run["model"],
-            system_template=run["system_template"],
-            document_template=run["document_template"],
-            answer_schema=run["answer_schema"],
-        )
+        self._build = builder_of(run)
         self._workspace = {"base_url": api.base_url, "key_fingerprint": api.key_fingerprint}
         self._refusals = 0
         self._held_until = clock()
@@ -158,7 +153,8 @@ class Calls:
     async def _call(self, client: AsyncClient, request_id: int, call_id: int) -> None:
         reached(FaultPoint.RESCUE_CALL_WRITTEN)
         row = self._connection.execute(sql("request_to_call"), {"request_id": request_id}).fetchone() or {}
-        params = self._build(row["path"], row["language"], row["content_hash"], row["body"], row["max_tokens"])
+        about = (row["path"], row["language"], row["content_hash"], row["body"])
+        params = self._build(*about, row["max_tokens"], row["variant"])
         reply = await send_message(client, params, self._rate.longest_call)
         reached(FaultPoint.RESCUE_CALL_ANSWERED)
         if isinstance(reply, Refused | Lost):

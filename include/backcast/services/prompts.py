@@ -2,44 +2,91 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 from xml.sax.saxutils import quoteattr
 
 from jinja2 import Environment, StrictUndefined
 
+from backcast.domain.failures import Variant
 from backcast.domain.lines import number_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from backcast.ledger.connection import Row
 
 _FENCE_DIGITS = 12
 
 
-def request_builder(
-    *, model: str, system_template: str, document_template: str, answer_schema: str
-) -> Callable[[str, str, str, str, int], dict[str, Any]]:
-    """Return a function of path, language, content hash, text and max_tokens that gives a request's `params`.
+Build: TypeAlias = Callable[..., dict[str, Any]]
+
+
+def builder_of(row: Row) -> Build:
+    """Return the builder for the prompt version of a run, as the row of a run or of a batch tells it."""
+    return request_builder(
+        model=row["model"],
+        system_template=row["system_template"],
+        document_template=row["document_template"],
+        answer_schema=row["answer_schema"],
+        simplified_template=row["simplified_template"],
+        examples=row["examples"],
+    )
+
+
+def request_builder(  # noqa: PLR0913  the parts of a prompt version
+    *,
+    model: str,
+    system_template: str,
+    document_template: str,
+    answer_schema: str,
+    simplified_template: str = "",
+    examples: Mapping[str, Mapping[str, str]] | None = None,
+) -> Build:
+    """Return a function of path, language, content hash, text, max_tokens and variant that gives a request's `params`.
 
     What all requests share comes first, so that the API's prompt cache can hold it. The fence around a document
-    carries digits of its own hash: a document cannot contain them, so it cannot close its fence.
+    carries digits of its own hash: a document cannot contain them, so it cannot close its fence. A worked example is
+    an earlier turn: a document and the answer to it; of the document's language, or else of the first one there is.
     """
     # Autoescape is for HTML; here the text must arrive as it stands.
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)  # noqa: S701
-    system = environment.from_string(system_template).render(schema=answer_schema)
+    systems = {
+        simplified: environment.from_string(template).render(schema=answer_schema)
+        for simplified, template in ((False, system_template), (True, simplified_template))
+    }
     document = environment.from_string(document_template)
+    worked = examples or {}
 
-    def build(path: str, language: str, content_hash: str, text: str, max_tokens: int) -> dict[str, Any]:
-        content = document.render(
+    def shown(path: str, language: str, content_hash: str, text: str) -> str:
+        return document.render(
             fence=content_hash[:_FENCE_DIGITS],
             path=quoteattr(path),
             language=quoteattr(language),
             numbered_lines=number_lines(text),
         )
+
+    def example_turns(language: str) -> list[dict[str, str]]:
+        name = language if language in worked else min(worked)
+        example = worked[name]
+        content_hash = hashlib.sha256(example["document"].encode()).hexdigest()
+        asked = shown(f"example/{name}", name, content_hash, example["document"])
+        return [{"role": "user", "content": asked}, {"role": "assistant", "content": example["answer"]}]
+
+    def build(  # noqa: PLR0913, PLR0917  what a request is about
+        path: str, language: str, content_hash: str, text: str, max_tokens: int, variant: str = Variant.STANDARD
+    ) -> dict[str, Any]:
+        earlier = example_turns(language) if variant == Variant.WORKED_EXAMPLE else []
         return {
             "model": model,
             "max_tokens": max_tokens,
-            "system": [{"type": "text", "text": system}],
-            "messages": [{"role": "user", "content": content}],
+            "system": [{"type": "text", "text": systems[variant == Variant.SIMPLIFIED]}],
+            "messages": [*earlier, {"role": "user", "content": shown(path, language, content_hash, text)}],
         }
 
     return build
+
+
+def variants_of(row: Row) -> frozenset[Variant]:
+    """Return the forms that the prompt version of a run has, as the row of a run or of a batch tells it."""
+    extra = {Variant.SIMPLIFIED: row["simplified_template"], Variant.WORKED_EXAMPLE: row["examples"]}
+    return frozenset({Variant.STANDARD} | {variant for variant, there in extra.items() if there})

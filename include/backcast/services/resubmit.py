@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from backcast.domain.failures import Cause, Remedy, next_attempt
+from backcast.domain.failures import Cause, Means, Remedy, Tried, Variant, next_attempt
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in_chunks, stream
 from backcast.ledger.runs import load_run, lock_run
 from backcast.services.budget import reserve
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import require_not_held
+from backcast.services.prompts import variants_of
 from backcast.settings import load_model
 
 if TYPE_CHECKING:
@@ -68,13 +69,12 @@ def decide(connection: Connection, run: Row, key: Row, resubmission: Resubmissio
     reserve(connection, run)
 
 
-def _remedies(connection: Connection, run: Row, key: Row, resubmission: Resubmission) -> Iterator[tuple[int, str, int]]:
-    limit = load_model(run["model"]).max_output_tokens
+def _remedies(connection: Connection, run: Row, key: Row, resubmission: Resubmission) -> Iterator[tuple[Any, ...]]:
+    means = Means(load_model(run["model"]).max_output_tokens, variants_of(run))
     for row in stream(connection, "failed_requests", key):
         cause = Cause(row["cause"])
-        following = next_attempt(
-            cause, row["detail"], attempts=row["attempts"], max_tokens=row["max_tokens"], model_limit=limit
-        )
+        tried = Tried(row["attempts"], row["max_tokens"], Variant(row["variant"]), frozenset(row["variants"]))
+        following = next_attempt(cause, row["detail"], tried, means)
         resubmission.counts[cause, following.remedy] += 1
         if following.remedy is not Remedy.GIVE_UP:
-            yield row["request_id"], following.remedy, following.max_tokens
+            yield row["request_id"], following.remedy, following.max_tokens, following.variant

@@ -18,7 +18,7 @@ from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import require_not_held
 from backcast.services.locks import held_batch
 from backcast.services.open_work import stop_batching_if_late
-from backcast.services.prompts import request_builder
+from backcast.services.prompts import builder_of
 from backcast.services.rounds import replace_batch
 
 if TYPE_CHECKING:
@@ -214,16 +214,12 @@ def confirm(connection: Connection, now: datetime, batch_id: int, created: ApiBa
 
 def request_body(connection: Connection, batch: Row) -> Iterator[bytes]:
     """Stream the body of a batch's create call, in pieces of about 64 KB."""
-    build = request_builder(
-        model=batch["model"],
-        system_template=batch["system_template"],
-        document_template=batch["document_template"],
-        answer_schema=batch["answer_schema"],
-    )
+    build = builder_of(batch)
     buffer = bytearray(b'{"requests":[')
     rows = stream(connection, "requests_to_send", {"batch_id": batch["batch_id"]}, at_a_time=50)
     for index, row in enumerate(rows):
-        params = build(row["path"], row["language"], row["content_hash"], row["body"], row["max_tokens"])
+        about = (row["path"], row["language"], row["content_hash"], row["body"])
+        params = build(*about, row["max_tokens"], row["variant"])
         buffer += b"," if index else b""
         buffer += orjson.dumps({"custom_id": row["wire_id"], "params": params})
         if len(buffer) >= _CHUNK_BYTES:

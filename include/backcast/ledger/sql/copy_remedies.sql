@@ -1,1 +1,1 @@
-COPY remedies (parent_id, remedy, max_tokens) FROM STDIN;
+COPY remedies (parent_id, remedy, max_tokens, variant) FROM STDIN;

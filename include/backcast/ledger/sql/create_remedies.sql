@@ -1,3 +1,4 @@
 -- Where remedies are copied to before they go into the tables.
-CREATE TEMPORARY TABLE remedies (parent_id bigint NOT NULL, remedy text NOT NULL, max_tokens integer NOT NULL)
+CREATE TEMPORARY TABLE remedies (parent_id bigint NOT NULL, remedy text NOT NULL, max_tokens integer NOT NULL,
+                                  variant text NOT NULL)
 ON COMMIT DROP;

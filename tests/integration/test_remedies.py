@@ -1,0 +1,112 @@
+"""Only what failed goes again, changed so that it can succeed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from tests.stepped_night import DAY, SteppedNight
+from tests.support import commit
+
+from backcast.ledger.runs import load_run
+from backcast.services.acceptance import Judge
+from backcast.services.ingest import ingest
+from backcast.services.prompts import builder_of
+from backcast.services.publish import publish
+from backcast.services.resubmit import resubmit_failures
+from backcast.services.rounds import plan_round
+from backcast.settings import load_prompt, workflow_names
+from backcast_simulator.rules import parse_rules
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from backcast.domain.workflow import PromptVersion
+    from backcast.ledger.connection import Ledger
+
+DOCUMENTS = 3
+TANGLED = "def tangled(a):\n" + "".join(
+    f"    if a == {i}:\n        for x in range(a):\n            if x > {i} and a < {i}:\n                print(x)\n"
+    for i in range(12)
+)
+EXAMPLES = [(workflow, example) for workflow in workflow_names() for example in load_prompt(workflow, "v1").examples]
+
+
+@pytest.fixture
+def night(ledger: Ledger, tmp_path: Path) -> SteppedNight:
+    return SteppedNight(ledger, tmp_path, DOCUMENTS)
+
+
+def go_through(night: SteppedNight, *rules: dict[str, Any]) -> dict[str, Any]:
+    night.simulator.set_rules(parse_rules(list(rules)))
+    run_id = night.collected(sla="96h")
+    for number in (1, 2):
+        if number > 1:
+            resubmit_failures(night.ledger, run_id, number)
+        for batch_id in plan_round(night.ledger, night.now, run_id, number):
+            night.submit(batch_id)
+            night.simulator.advance(DAY)
+            ingest(night.ledger, night.api, night.now, batch_id)
+    night.rescue(run_id)
+    publish(night.ledger, night.now, run_id, reports=night.folder / "reports")
+    return night.row("runs", run_id=run_id)
+
+
+def lineages(night: SteppedNight) -> set[tuple[tuple[str | None, str | None], ...]]:
+    """Return how each document's requests went on: the remedy and the cause of each."""
+    with night.ledger.connect() as connection:
+        rows = connection.execute(
+            "SELECT array_agg(ARRAY[remedy, cause] ORDER BY attempt) AS steps FROM requests GROUP BY run_id, answer_key"
+        ).fetchall()
+    return {tuple((remedy, cause) for remedy, cause in row["steps"]) for row in rows}
+
+
+def test_a_malformed_answer_is_shown_an_example(night: SteppedNight) -> None:
+    done = go_through(night, {"outcome": "malformed", "attempts": [1]})
+    assert done["answered"] == DOCUMENTS
+    assert lineages(night) == {((None, "malformed"), ("worked_example", None))}
+    with night.ledger.connect() as connection:
+        run = load_run(connection, done["run_id"])
+    build = builder_of(run)
+    params = build("a.py", "python", "0" * 64, "VALUE = 1\n", 100, "worked_example")
+    asked, answered, own = params["messages"]
+    assert (asked["role"], answered["role"], own["role"]) == ("user", "assistant", "user")
+    assert orjson.loads(answered["content"])["findings"]
+    assert "VALUE = 1" in own["content"]
+    # What all requests share is the same, so that the prompt cache can hold it.
+    assert params["system"] == build("b.py", "python", "1" * 64, "VALUE = 2\n", 100)["system"]
+
+
+def test_what_is_malformed_again_gets_the_simplified_prompt_synchronously(night: SteppedNight) -> None:
+    done = go_through(night, {"outcome": "malformed", "attempts": [1, 2]})
+    assert done["answered"] == DOCUMENTS
+    assert lineages(night) == {((None, "malformed"), ("worked_example", "malformed"), ("simplified_prompt", None))}
+    assert night.row("requests", remedy="simplified_prompt")["synchronous"]
+
+
+@pytest.mark.parametrize(("outcome", "cause"), [("refusal", "refused"), ("unsupported", "unsupported_claim")])
+def test_a_refusal_and_an_unsupported_claim_get_the_simplified_prompt_once(
+    night: SteppedNight, outcome: str, cause: str
+) -> None:
+    # With something to be found, whose quote can then be wrong.
+    (night.repository / "module0.py").write_text(TANGLED)
+    commit(night.repository, "tangle it")
+    done = go_through(night, {"match": "module0", "outcome": outcome})
+    assert done["unanswered"] == 1
+    assert lineages(night) == {((None, None),), ((None, cause), ("simplified_prompt", cause))}
+
+
+@pytest.mark.parametrize(
+    ("workflow", "example"), EXAMPLES, ids=[f"{name}-{shown.language}" for name, shown in EXAMPLES]
+)
+def test_an_example_is_an_answer_that_would_be_accepted(workflow: str, example: Any) -> None:
+    prompt: PromptVersion = load_prompt(workflow, "v1")
+    message = {"content": [{"type": "text", "text": example.answer}], "stop_reason": "end_turn"}
+    verdict = Judge(prompt.answer_schema).verdict({"type": "succeeded", "message": message}, example.document)
+    assert verdict.answer is not None, verdict.detail
+    assert prompt.simplified_template
+
+
+def test_every_workflow_has_an_example_and_a_simplified_prompt() -> None:
+    assert {workflow for workflow, _ in EXAMPLES} == set(workflow_names())
