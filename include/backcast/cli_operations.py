@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backcast.anthropic_api.batches import MessageBatchesApi
+    from backcast.domain.report import Retried
     from backcast.services.status import Status
 
 _PROBLEMS = 1
@@ -31,12 +32,18 @@ _PIPE_WIDTH = 240
 
 @click.command()
 @click.argument("run", type=RUN, required=False)
+@click.option("--failures", is_flag=True, help="Of one RUN: the documents that failed at first, and how each went on.")
 @json_option
 @ledger_option
-def status(*, run: int | None, as_json: bool, ledger: str) -> None:
+def status(*, run: int | None, failures: bool, as_json: bool, ledger: str) -> None:
     """Show runs, batches, requests by state, what is in doubt, money, and alerts; one RUN, or the recent ones."""
-    from backcast.services.status import read_status
+    from backcast.services.status import read_failures, read_status
 
+    if failures:
+        if run is None:
+            raise click.UsageError("--failures needs the number of a RUN; `backcast status` lists the recent ones.")
+        _show_failures(read_failures(Ledger(ledger), run), as_json=as_json)
+        return
     read = read_status(Ledger(ledger), _now, run)
     if as_json:
         _print_json(asdict(read))
@@ -122,13 +129,26 @@ def _api() -> MessageBatchesApi:
     return api_from_environment()
 
 
+def _show_failures(failures: list[Retried], *, as_json: bool) -> None:
+    if as_json:
+        _print_json({"failures": [asdict(failure) for failure in failures]})
+    elif failures:
+        _console().print(_table("Failures", [asdict(failure) for failure in failures], ["path", "answered", "lineage"]))
+    else:
+        click.echo("No document of this run has failed.")
+
+
+def _console() -> Console:
+    # A pipe has no width, and whoever reads it wants whole ids.
+    return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
+
+
 def _print_json(value: dict[str, Any]) -> None:
     click.echo(orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
 
 
 def _print_status(read: Status) -> None:
-    # A pipe has no width, and whoever reads it wants whole ids.
-    console = Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
+    console = _console()
     if not read.runs:
         console.print("No run is open, and none was opened in the last 48 hours.")
     for title, rows, columns in (

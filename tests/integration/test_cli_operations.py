@@ -85,6 +85,14 @@ def test_status_shows_a_run_its_batches_and_its_money(backcast: Callable[..., Re
     assert batch["api_batch_id"][:20] in text.replace("\n", "")
 
 
+def test_status_says_how_what_failed_went_on(backcast: Callable[..., Result], submitted: int) -> None:
+    assert backcast("status", str(submitted), "--failures").stdout == "No document of this run has failed.\n"
+    assert json.loads(backcast("status", str(submitted), "--failures", "--json").stdout) == {"failures": []}
+    nothing = backcast("status", "--failures")
+    assert nothing.exit_code == 2
+    assert "--failures needs the number of a RUN" in nothing.stderr
+
+
 def test_status_of_an_empty_ledger_and_of_an_unknown_run(backcast: Callable[..., Result]) -> None:
     assert "No run is open" in backcast("status").stdout
     unknown = backcast("status", "7")

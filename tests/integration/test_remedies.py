@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,14 +15,13 @@ from backcast.services.acceptance import Judge
 from backcast.services.ingest import ingest
 from backcast.services.prompts import builder_of
 from backcast.services.publish import publish
-from backcast.services.resubmit import resubmit_failures
+from backcast.services.resubmit import lane, resubmit_failures
 from backcast.services.rounds import plan_round
+from backcast.services.status import read_failures
 from backcast.settings import load_prompt, workflow_names
 from backcast_simulator.rules import parse_rules
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from backcast.domain.workflow import PromptVersion
     from backcast.ledger.connection import Ledger
 
@@ -83,6 +83,14 @@ def test_what_is_malformed_again_gets_the_simplified_prompt_synchronously(night:
     assert done["answered"] == DOCUMENTS
     assert lineages(night) == {((None, "malformed"), ("worked_example", "malformed"), ("simplified_prompt", None))}
     assert night.row("requests", remedy="simplified_prompt")["synchronous"]
+    line = "r1: malformed → r2 worked_example: malformed → r4 simplified_prompt synchronously: answered"
+    failures = read_failures(night.ledger, done["run_id"])
+    assert [(failure.path, failure.answered, failure.lineage) for failure in failures] == [
+        (f"module{number}.py", True, line) for number in range(DOCUMENTS)
+    ]
+    report = Path(done["report_path"])
+    assert line in report.read_text().replace("\\", "")
+    assert orjson.loads(report.with_suffix(".json").read_bytes())["retried"][0]["lineage"] == line
 
 
 @pytest.mark.parametrize(("outcome", "cause"), [("refusal", "refused"), ("unsupported", "unsupported_claim")])
@@ -106,6 +114,19 @@ def test_an_example_is_an_answer_that_would_be_accepted(workflow: str, example: 
     verdict = Judge(prompt.answer_schema).verdict({"type": "succeeded", "message": message}, example.document)
     assert verdict.answer is not None, verdict.detail
     assert prompt.simplified_template
+
+
+def test_it_says_whether_what_goes_again_goes_as_a_batch_and_why(night: SteppedNight) -> None:
+    run_id = night.collected()
+    said = [lane(night.ledger, night.now, run_id)]
+    for hours in (8, 21):
+        night.simulator.advance(hours * 3600)
+        said.append(lane(night.ledger, night.now, run_id))
+    assert [text.split(":")[0] for text in said] == [
+        "as a batch, certain to suffice",
+        "as a batch, canceled when it has not ended by then",
+        "synchronously",
+    ]
 
 
 def test_every_workflow_has_an_example_and_a_simplified_prompt() -> None:

@@ -77,6 +77,15 @@ class Spend:
 
 
 @dataclass(frozen=True, slots=True)
+class Retried:
+    """A document that failed at least once, and how it went on, in a line."""
+
+    path: str
+    answered: bool
+    lineage: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportSettings:
     """How a workflow's report is put together; `beside` names another workflow, whose findings are shown, too."""
 
@@ -121,7 +130,8 @@ class Report:
     """A report in full; times are timezone-aware, in UTC.
 
     Findings come in the order that `first` names; `categories` are those that the answer schema lists.
-    `interim` when a later run makes the report that is due at this deadline.
+    `interim` when a later run makes the report that is due at this deadline. `retried` says how the documents went on
+    that failed at first.
     """
 
     workflow: str
@@ -147,3 +157,4 @@ class Report:
     categories: tuple[str, ...] = ()
     beside: Beside | None = None
     interim: bool = False
+    retried: tuple[Retried, ...] = ()

@@ -164,6 +164,7 @@ def _rescue(run: int, *, final: bool) -> None:
 def resubmit_failures(run: int, round_number: int) -> None:
     """Make the next round's requests out of this run's failures."""
     from backcast.orchestration import clients
+    from backcast.services.resubmit import lane
     from backcast.services.resubmit import resubmit_failures as service
 
     counts = service(clients.ledger(), run, round_number).counts
@@ -171,6 +172,8 @@ def resubmit_failures(run: int, round_number: int) -> None:
         _log.info("Nothing failed, so round %s has nothing to send.", round_number)
     for (cause, remedy), count in counts.most_common():
         _log.info("%-20s -> %-20s %6d", cause, remedy, count)
+    if counts:
+        _log.info("What goes again goes %s.", lane(clients.ledger(), clients.now, run))
 
 
 @task

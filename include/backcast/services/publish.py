@@ -20,6 +20,7 @@ from backcast.services.acceptance import parse_answer
 from backcast.services.beside import beside, settings_of
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.found import finding_of
+from backcast.services.lineages import retried_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,6 +134,7 @@ def _report(connection: Connection, run: Row) -> Report:
         published_at=run["published_at"],
         deadline=run["deadline"],
         interim=run["interim"],
+        retried=tuple(retried_documents(connection, run["run_id"])),
         previous_published_at=previous["published_at"] if previous else None,
         totals=Totals(**totals),
         spend=Spend(**spend),

@@ -13,11 +13,14 @@ from backcast.ledger.runs import load_run, lock_run
 from backcast.services.budget import reserve
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import require_not_held
+from backcast.services.open_work import weigh
 from backcast.services.prompts import variants_of
 from backcast.settings import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from backcast.services.open_run import Clock
 
 
 @dataclass(slots=True)
@@ -49,6 +52,17 @@ def resubmit_failures(ledger: Ledger, run_id: int, round_number: int) -> Resubmi
         reached(FaultPoint.RESUBMIT_BEFORE_COMMIT)
     reached(FaultPoint.RESUBMIT_COMMITTED)
     return resubmission
+
+
+def lane(ledger: Ledger, clock: Clock, run_id: int) -> str:
+    """Say whether what goes again goes as a batch or synchronously, and why the clock says so."""
+    now = clock()
+    with ledger.connect() as connection:
+        last = weigh(connection, now, load_run(connection, run_id)).cutoffs
+    if now >= last.batch_until:
+        return f"synchronously: the last batch could have been sent at {last.batch_until:%Y-%m-%d %H:%M} UTC"
+    sure = "certain to suffice" if now < last.rebatch_until else "canceled when it has not ended by then"
+    return f"as a batch, {sure}: what has not ended at {last.cancel_at:%Y-%m-%d %H:%M} UTC is answered synchronously"
 
 
 def decide(connection: Connection, run: Row, key: Row, resubmission: Resubmission) -> None:

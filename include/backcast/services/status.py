@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Final
 from backcast.domain.doubt import is_candidate
 from backcast.domain.errors import InputError
 from backcast.ledger.connection import Connection, Ledger, Row, sql
+from backcast.ledger.runs import load_run
 from backcast.services.doubt import intent_of, open_sightings
+from backcast.services.lineages import retried_documents
 
 if TYPE_CHECKING:
+    from backcast.domain.report import Retried
     from backcast.services.open_run import Clock
 
 RECENT: Final = timedelta(hours=48)
@@ -54,6 +57,17 @@ def read_status(ledger: Ledger, clock: Clock, run_id: int | None = None) -> Stat
             paid_twice=_rows(connection, "status_second", run_id=run_id),
             alerts=_rows(connection, "status_alerts", run_ids=run_ids, since=since),
         )
+
+
+def read_failures(ledger: Ledger, run_id: int) -> list[Retried]:
+    """Return the documents of a run that failed at least once, and how each went on.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    with ledger.connect() as connection:
+        load_run(connection, run_id)
+        return list(retried_documents(connection, run_id))
 
 
 def _rows(connection: Connection, query: str, **parameters: object) -> list[Row]:

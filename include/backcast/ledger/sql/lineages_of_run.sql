@@ -1,0 +1,13 @@
+-- The documents of a run about which more than one request was made, or whose request failed, with what became of each.
+SELECT documents.path, documents.outcome, lineage.left_because, lineage.steps
+FROM documents,
+LATERAL (
+    SELECT json_agg(json_build_object('round', round, 'remedy', remedy, 'max_tokens', max_tokens,
+                                      'synchronous', synchronous, 'state', state, 'cause', cause)
+                    ORDER BY attempt) AS steps,
+           count(*) AS requests, bool_or(state = 'failed') AS failed, max(left_because) AS left_because
+    FROM requests
+    WHERE requests.run_id = documents.run_id AND requests.answer_key = documents.answer_key
+) AS lineage
+WHERE documents.run_id = %(run_id)s AND (requests > 1 OR failed)
+ORDER BY documents.path;
