@@ -13,6 +13,7 @@ import click
 from backcast.cli_alerts import alert
 from backcast.cli_operations import cancel, reconcile, resubmit, status
 from backcast.cli_plan import check, plan
+from backcast.cli_review import review_lane
 from backcast.domain.errors import BackcastError, InputError
 from backcast.ledger.migrate import migrate as migrate_ledger
 from backcast.local.night import run_night
@@ -44,7 +45,7 @@ def main() -> None:
     """LLM document jobs on Anthropic's Message Batches API, at half price and still on time."""
 
 
-for _command in (plan, check, status, alert, reconcile, cancel, resubmit):
+for _command in (plan, check, status, alert, reconcile, cancel, resubmit, review_lane):
     main.add_command(_command)
 
 

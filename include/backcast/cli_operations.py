@@ -5,16 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-import orjson
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from backcast.cli_options import RUN, json_option, ledger_option
+from backcast.cli_tables import print_json, print_table
 from backcast.domain.errors import InputError
 from backcast.ledger.connection import Ledger
 
@@ -27,7 +23,6 @@ if TYPE_CHECKING:
 
 _PROBLEMS = 1
 _API_BATCH = "msgbatch_"
-_PIPE_WIDTH = 240
 
 
 @click.command()
@@ -46,7 +41,7 @@ def status(*, run: int | None, failures: bool, as_json: bool, ledger: str) -> No
         return
     read = read_status(Ledger(ledger), _now, run)
     if as_json:
-        _print_json(asdict(read))
+        print_json(asdict(read))
     else:
         _print_status(read)
 
@@ -64,7 +59,7 @@ def reconcile(*, finish: Sequence[int], as_json: bool, ledger: str) -> None:
     folders = Folders(cache_folder(), reports_folder())
     done = service(Ledger(ledger), _api(), _now, folders, finish)
     if as_json:
-        _print_json(asdict(done))
+        print_json(asdict(done))
     else:
         for line in done.lines():
             click.echo(line)
@@ -131,26 +126,16 @@ def _api() -> MessageBatchesApi:
 
 def _show_failures(failures: list[Retried], *, as_json: bool) -> None:
     if as_json:
-        _print_json({"failures": [asdict(failure) for failure in failures]})
+        print_json({"failures": [asdict(failure) for failure in failures]})
     elif failures:
-        _console().print(_table("Failures", [asdict(failure) for failure in failures], ["path", "answered", "lineage"]))
+        print_table("Failures", [asdict(failure) for failure in failures], ["path", "answered", "lineage"])
     else:
         click.echo("No document of this run has failed.")
 
 
-def _console() -> Console:
-    # A pipe has no width, and whoever reads it wants whole ids.
-    return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    click.echo(orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
-
-
 def _print_status(read: Status) -> None:
-    console = _console()
     if not read.runs:
-        console.print("No run is open, and none was opened in the last 48 hours.")
+        click.echo("No run is open, and none was opened in the last 48 hours.")
     for title, rows, columns in (
         (
             "Runs",
@@ -163,22 +148,4 @@ def _print_status(read: Status) -> None:
         ("Alerts", read.alerts, "raised_at kind run_id message"),
     ):
         if rows:
-            console.print(_table(title, rows, columns.split()))
-
-
-def _table(title: str, rows: list[dict[str, Any]], columns: list[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE)
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        # Notes quote what the API said, in which [brackets] are no markup of ours.
-        table.add_row(*(Text(_text(row[column])) for column in columns))
-    return table
-
-
-def _text(value: object) -> str:
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M}"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "" if value is None else str(value)
+            print_table(title, rows, columns.split())

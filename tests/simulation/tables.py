@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 TABLES = [
     "alerts",
+    "review_lane",
     "spare_results",
     "sightings",
     "unknown_rows",

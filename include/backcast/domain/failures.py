@@ -70,6 +70,20 @@ class Means:
     variants: frozenset[Variant] = frozenset({Variant.STANDARD})
 
 
+# What a person must look at when it was given up: the same would fail again, and be paid for again.
+REVIEWED = frozenset(
+    {
+        Cause.TOO_LONG,
+        Cause.TRUNCATED,
+        Cause.MALFORMED,
+        Cause.UNSUPPORTED_CLAIM,
+        Cause.REFUSED,
+        Cause.WANTS_TOOLS,
+        Cause.PAUSED,
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class NextAttempt:
     """A remedy, and the `max_tokens` and the form of the prompt it sends with."""

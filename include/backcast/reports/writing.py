@@ -20,19 +20,27 @@ if TYPE_CHECKING:
 
 MARKDOWN = "report.md"
 JSON = "report.json"
+REVIEW_LANE = "review-lane.json"
 LATEST = "latest"
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def write_report(report: Report, folder: Path) -> Path:
+def write_report(report: Report, folder: Path, review_lane: bytes | None = None) -> Path:
     """Write `report.md` and `report.json` into `folder`, instead of what an earlier attempt left; returns `folder`.
+
+    Args:
+        report: what is reported.
+        folder: where to.
+        review_lane: JSON of what a person should look at, written beside it; None when there is nothing.
 
     Raises:
         ReportError: the report cannot be written; an earlier report of this folder is still there.
     """
     contents = {MARKDOWN: render_markdown(report).encode(), JSON: render_json(report)}
+    if review_lane is not None:
+        contents[REVIEW_LANE] = review_lane
     temporary = folder.with_name(f".{folder.name}.{uuid4().hex}.tmp")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -50,14 +58,15 @@ def write_report(report: Report, folder: Path) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _remove_leftovers(folder)
-    _point_latest_at(folder)
+    if not report.interim:
+        _point_latest_at(folder)
     return folder
 
 
 def _refuse_foreign(folder: Path) -> None:
     """Replacing a folder deletes it, so it must hold nothing but a report."""
     if folder.is_dir():
-        foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in (MARKDOWN, JSON))
+        foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in (MARKDOWN, JSON, REVIEW_LANE))
         if foreign:
             raise ReportError(
                 f"cannot write the report to {folder}: it holds other files, such as {foreign[0]}; "

@@ -21,6 +21,7 @@ from backcast.services.beside import beside, settings_of
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.found import finding_of
 from backcast.services.lineages import retried_documents
+from backcast.services.review_lane import open_items, review_lane_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,9 +56,10 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
             return Publication(None)
         _require_answers(connection, run_id)
         _settle(connection, run_id)
+        open_items(connection, clock(), run_id)
         report = _report(connection, {**run, "published_at": clock()})
         folder = reports / run["workflow"] / f"{run['opened_at']:%Y-%m-%dT%H%M%SZ}-run-{run_id}"
-        path = write_report(report, folder) / MARKDOWN
+        path = write_report(report, folder, review_lane_file(connection, run_id)) / MARKDOWN
         reached(FaultPoint.PUBLISH_WRITTEN)
         connection.execute(
             sql("publish_run"),

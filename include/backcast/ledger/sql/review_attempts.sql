@@ -1,0 +1,8 @@
+-- What was asked about a document in the review lane, and what came back.
+SELECT requests.request_id, requests.round, requests.remedy, requests.variant, requests.max_tokens, synchronous,
+       requests.cause, requests.detail, raw, received_at, cost_usd
+FROM review_lane AS item JOIN documents USING (document_id)
+JOIN requests ON requests.run_id = documents.run_id AND requests.answer_key = documents.answer_key
+LEFT JOIN results USING (request_id)
+WHERE item_id = %(item_id)s
+ORDER BY attempt;
