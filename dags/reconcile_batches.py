@@ -11,9 +11,9 @@ from backcast.orchestration.tasks import reconcile
 DOCUMENTATION = """### Reconcile batches
 
 Looks for batches of which nobody knows whether they arrived, ingests what ended and was not read, finishes runs whose
-DAG is paused or stale or whose tasks failed for good, and warns before results are deleted. It never touches a batch
-that is not proved to be ours, and never sends anything twice. A run that was marked failed by hand is left as it is;
-what its batches answered is kept.
+DAG is paused or stale or whose tasks failed for good, in time for their deadlines, says which reports are at risk or
+missed, and warns before results are deleted. It never touches a batch that is not proved to be ours, and never sends a
+batch twice. A run that was marked failed or successful by hand is left as it is; what its batches answered is kept.
 """
 
 

@@ -15,20 +15,24 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from tests.acceptance.nights import (
     DAG,
-    RECONCILE,
     SPEED,
     batches_of,
     check_ledger_against_bill,
+    dag_paused,
+    faults,
     finish,
     kill,
     kill_task,
+    listed,
     progress_of,
+    reconcile,
     report_of,
+    repository_of,
     start,
     wait_for_deferral,
     wait_for_task,
 )
-from tests.support import RunningSimulator, commit, git, wait_until
+from tests.support import RunningSimulator, wait_until
 
 from backcast.domain.errors import BackcastError
 from backcast.local.environment import simulator_url, stack_environment
@@ -42,53 +46,11 @@ if TYPE_CHECKING:
     from backcast.local.airflow_api import TaskState
     from backcast.local.stack import Stack
 
-KEY = {"x-api-key": "sk-simulator", "anthropic-version": "2023-06-01"}
 DAY = 86_400
-
-
-def repository_of(folder: Path, name: str, documents: int) -> Path:
-    """A repository whose documents no other run has sent; batches of several sizes can be told from each other."""
-    folder = folder / name
-    folder.mkdir()
-    for number in range(documents):
-        (folder / f"{name}_{number}.py").write_text(f"NAME = {name!r}\nNUMBER = {number}\n")
-    git(folder, "init", "-q")
-    commit(folder, "planted")
-    return folder
-
-
-def faults(simulator: RunningSimulator, *wanted: dict[str, Any]) -> None:
-    simulator.http.post("/simulator/faults", json=list(wanted)).raise_for_status()
-
-
-def listed(simulator: RunningSimulator) -> dict[str, dict[str, Any]]:
-    answer = simulator.http.get("/v1/messages/batches", params={"limit": 1000}, headers=KEY)
-    return {batch["id"]: batch for batch in answer.raise_for_status().json()["data"]}
 
 
 def paid_documents(simulator: RunningSimulator) -> int:
     return len(simulator.bill())
-
-
-@contextmanager
-def dag_paused(stack: Stack) -> Iterator[None]:
-    _pause(stack, paused=True)
-    try:
-        yield
-    finally:
-        _pause(stack, paused=False)
-
-
-def _pause(stack: Stack, *, paused: bool) -> None:
-    stack.airflow._request("PATCH", f"/api/v2/dags/{DAG}", json={"is_paused": paused}).raise_for_status()
-
-
-def reconcile(stack: Stack, dag_run_id: str) -> str:
-    """Let the DAG catch up once, and return what it said."""
-    stack.airflow.trigger(RECONCILE, dag_run_id, {})
-    finish(stack, dag_run_id, RECONCILE)
-    (task,) = stack.airflow.tasks(RECONCILE, dag_run_id)
-    return "\n".join(stack.airflow.task_log(RECONCILE, dag_run_id, task))
 
 
 def test_a_lost_answer_a_killed_task_and_a_killed_scheduler_cost_nothing(stack: Stack, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from backcast.services.open_run import open_run
 from backcast.services.publish import publish
 from backcast.services.reconcile import mark_left
 from backcast.settings import run_settings
+from backcast_simulator.rules import parse_rules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,6 +91,17 @@ def test_a_message_says_what_is_due_when_what_is_open_and_what_to_do(night: Step
     assert f"`backcast reconcile --finish {run}`" in first.text
     assert f"Run {other}" in second.text
     assert "batches in doubt: 1" in second.text
+
+
+def test_what_failed_and_was_not_sent_again_is_open(night: SteppedNight) -> None:
+    night.simulator.set_rules(parse_rules([{"match": '.py"', "outcome": "expired"}]))
+    batch = night.submit(night.planned())
+    run = night.row("batches", batch_id=batch)["run_id"]
+    night.simulator.advance(DAY)
+    ingest(night.ledger, night.api, night.now, batch)
+    until(night, run, timedelta())
+    [message] = check_deadlines(night.ledger, night.now)
+    assert "Open: 3 of 3 requests. Look" in message.text
 
 
 def published(night: SteppedNight, run: int) -> None:

@@ -97,10 +97,12 @@ def documentation(workflow: str) -> str:
     starts = f"It {scheduling.schedule}." if scheduling.schedule else f"It has no schedule. {scheduling.why_not}"
     return (
         f"### {declared['name'].replace('_', ' ')}\n\n{declared['description']}\n\n**{starts}**\n\n"
-        f"Sends one request a document to the Message Batches API, at half the price, and waits without a worker "
-        f"slot. What fails goes again in a second round. The report lands in `reports/{declared['name']}/`, due "
+        "Sends one request a document to the Message Batches API, at half the price, and waits without a worker slot. "
+        "What fails goes again in a second round. What no batch has answered when the clock allows no more is answered "
+        f"synchronously, at full price, so that the report is on time. It lands in `reports/{declared['name']}/`, due "
         f"when the slot of its run says; that of a run by hand {declared['sla']} after it was opened, unless the form "
         "says when. An alert is raised when that is at risk, and when it is missed.\n\n"
         "Trigger it by hand to choose the repository, or to estimate the cost without sending anything. Clearing a "
-        "task is safe: what was sent is found again, and nothing is paid twice."
+        "task is safe: a batch that was sent is found again, and not paid twice. Of a rescue that is cleared while it "
+        "runs, the calls under way may be, at most 8."
     )
