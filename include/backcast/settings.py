@@ -216,6 +216,7 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
         prompt=load_prompt(workflow, declared["prompt"]),
         dry_run=bool(params.get("dry_run")),
         full=bool(params.get("full")),
+        structured=declared.get("structured_outputs", True),
         rescue=_rescue(declared),
         budget=_budget(params, declared),
         deadline=parse_deadline(str(params["deadline"])) if params.get("deadline") else None,

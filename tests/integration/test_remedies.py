@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 from tests.stepped_night import DAY, SteppedNight
-from tests.support import commit
+from tests.support import WORKFLOW, commit
 
 from backcast.ledger.runs import load_run
 from backcast.services.acceptance import Judge
 from backcast.services.ingest import ingest
+from backcast.services.open_run import open_run
 from backcast.services.prompts import builder_of
 from backcast.services.publish import publish
 from backcast.services.resubmit import lane, resubmit_failures
 from backcast.services.rounds import plan_round
 from backcast.services.status import read_failures
-from backcast.settings import load_prompt, workflow_names
+from backcast.settings import load_prompt, run_settings, workflow_names
 from backcast_simulator.rules import parse_rules
+from backcast_simulator.settings import Readings, Settings
 
 if TYPE_CHECKING:
     from backcast.domain.workflow import PromptVersion
@@ -131,3 +134,29 @@ def test_it_says_whether_what_goes_again_goes_as_a_batch_and_why(night: SteppedN
 
 def test_every_workflow_has_an_example_and_a_simplified_prompt() -> None:
     assert {workflow for workflow, _ in EXAMPLES} == set(workflow_names())
+
+
+def test_the_api_is_asked_to_keep_to_the_schema_where_the_model_can(ledger: Ledger, tmp_path: Path) -> None:
+    settings = Settings(readings=Readings(enum_casing="varied"))
+    night = SteppedNight(ledger, tmp_path, DOCUMENTS, settings)
+    (night.repository / "module0.py").write_text(TANGLED)
+    commit(night.repository, "tangle it")
+    done = go_through(night)
+    assert (done["structured"], done["answered"]) == (True, DOCUMENTS)
+    # Whatever casing came back, a finding has that of the schema.
+    with night.ledger.connect() as connection:
+        found = connection.execute("SELECT DISTINCT severity, effort FROM findings").fetchall()
+        run = load_run(connection, done["run_id"])
+    assert found
+    assert all(text == text.lower() for row in found for text in row.values())
+    params = builder_of(run)("a.py", "python", "0" * 64, "VALUE = 1\n", 100)
+    assert params["output_config"]["format"]["type"] == "json_schema"
+    assert "output_config" not in builder_of({**run, "structured": False})(
+        "a.py", "python", "0" * 64, "VALUE = 1\n", 100
+    )
+
+
+def test_a_workflow_may_do_without(night: SteppedNight) -> None:
+    settings = replace(run_settings(WORKFLOW, {"repository": str(night.repository)}), structured=False)
+    run_id = open_run(night.ledger, night.api, night.now, settings, external_key="dag/1")
+    assert night.row("runs", run_id=run_id)["structured"] is False

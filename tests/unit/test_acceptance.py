@@ -52,7 +52,7 @@ def test_an_answer_that_holds_is_accepted(judge: Judge, text: str) -> None:
         (message(answer(), "max_tokens"), Cause.TRUNCATED, "stop_reason max_tokens"),
         (message("no JSON"), Cause.MALFORMED, "not JSON"),
         (message("[]"), Cause.MALFORMED, "not of type 'object'"),
-        (message(answer(severity="HIGH")), Cause.MALFORMED, "$.findings[0].severity"),
+        (message(answer(severity="grave")), Cause.MALFORMED, "$.findings[0].severity"),
         (message(answer(extra=1)), Cause.MALFORMED, "extra"),
         (message(answer(evidence="return 2")), Cause.UNSUPPORTED_CLAIM, "finding 1"),
         (message(answer(line_end=9)), Cause.UNSUPPORTED_CLAIM, "lines 1 to 9"),
@@ -74,3 +74,10 @@ def test_anything_else_is_rejected_with_its_cause(
     assert verdict.answer is None
     assert verdict.cause is cause
     assert detail in verdict.detail
+
+
+def test_the_casing_of_an_enum_does_not_count_and_becomes_that_of_the_schema(judge: Judge) -> None:
+    verdict = judge.verdict(message(answer(severity="HIGH", category="Design", title="HIGH")), DOCUMENT)
+    assert verdict.answer is not None
+    [finding] = verdict.answer["findings"]
+    assert (finding["severity"], finding["category"], finding["title"]) == ("high", "design", "HIGH")

@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anthropic
 import httpx2
 from anthropic.types.messages import MessageBatch
 
 from backcast.domain.errors import ApiError, InDoubtError, InputError
+
+if TYPE_CHECKING:
+    from anthropic.types import ModelInfo
 
 Client: TypeAlias = anthropic.Anthropic
 Connect: TypeAlias = Callable[[], Coroutine[Any, Any, anthropic.AsyncAnthropic]]
@@ -32,10 +35,14 @@ _SIMULATOR_HEADER = "x-backcast-simulator"
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What the API says before anything is sent: its own clock if it tells it, and whether a simulator answers."""
+    """What the API says before anything is sent: its own clock if it tells it, and whether a simulator answers.
+
+    `structured_outputs` when the model can be asked to keep to a JSON schema.
+    """
 
     server_time: datetime | None
     simulated: bool
+    structured_outputs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,9 @@ class MessageBatchesApi:
                     f"The API at {self.base_url} has no model {model!r} ({text_of(error)}). Choose one that it has."
                 ) from error
         return Preflight(
-            server_time=_server_time(response.headers.get("date")), simulated=_SIMULATOR_HEADER in response.headers
+            server_time=_server_time(response.headers.get("date")),
+            simulated=_SIMULATOR_HEADER in response.headers,
+            structured_outputs=_structured_outputs(response.parse()),
         )
 
     def create(self, body: Iterator[bytes], timeout: timedelta) -> ApiBatch:
@@ -289,6 +298,12 @@ def _api_batch(batch: MessageBatch) -> ApiBatch:
         cancel_initiated_at=batch.cancel_initiated_at,
         counts=batch.request_counts.model_dump(include={"processing", "succeeded", "errored", "canceled", "expired"}),
     )
+
+
+def _structured_outputs(model: ModelInfo) -> bool:
+    # The SDK builds its models without validation, and an older server says nothing of it.
+    capability = getattr(model.capabilities, "structured_outputs", None)
+    return bool(getattr(capability, "supported", False))
 
 
 def _server_time(header: str | None) -> datetime | None:

@@ -61,7 +61,7 @@ class RunSettings:
     """Everything a run needs to know from its beginning, after parameters, environment and workflow were weighed.
 
     Without a `deadline` it is due its SLA after it was opened. It is `interim` when the run of a later slot makes the
-    report that is due.
+    report that is due. `structured` asks the API to keep to the answer schema, where the model can.
     """
 
     workflow: str
@@ -78,6 +78,7 @@ class RunSettings:
     budget: Budget = field(default_factory=Budget)
     deadline: datetime | None = None
     interim: bool = False
+    structured: bool = True
 
 
 def answer_key(content_hash: str, prompt_hash: str, model: str) -> str:

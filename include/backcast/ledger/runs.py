@@ -70,6 +70,7 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
             "max_usd": settings.budget.run,
             "max_usd_a_month": settings.budget.month,
             "interim": settings.interim,
+            "structured": settings.structured,
         },
     ).fetchone()
     return row["run_id"] if row else cast("int", find_run(connection, external_key))

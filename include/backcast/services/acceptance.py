@@ -29,7 +29,8 @@ class Judge:
     """Judges results by one answer schema (JSON text)."""
 
     def __init__(self, answer_schema: str) -> None:
-        self._validator = jsonschema.Draft202012Validator(orjson.loads(answer_schema))
+        self._schema = orjson.loads(answer_schema)
+        self._validator = jsonschema.Draft202012Validator(self._schema)
 
     def verdict(self, result: dict[str, Any], document: str) -> Verdict:
         """Judge a result row's `result` against the document it is about."""
@@ -49,7 +50,7 @@ class Judge:
         if cause is not None:
             return _rejected(cause, f"stop_reason {stop_reason}")
         try:
-            answer = parse_answer(message)
+            answer = parse_answer(message, self._schema)
         except ValueError as error:
             return _rejected(Cause.MALFORMED, f"the answer is not JSON: {error}")
         wrong = next(self._validator.iter_errors(answer), None)
@@ -61,15 +62,28 @@ class Judge:
         return Verdict(answer)
 
 
-def parse_answer(message: dict[str, Any]) -> Any:  # noqa: ANN401  the answer may be any JSON until it is validated
+def parse_answer(message: dict[str, Any], schema: Any) -> Any:  # noqa: ANN401  any JSON until it is validated
     """Return the JSON that a message's text holds; thinking and other blocks are passed over.
+
+    Values of an enum are taken whatever their casing is, which the API does not guarantee; they get the schema's.
 
     Raises:
         ValueError: there is no JSON.
     """
     text = "".join(block.get("text", "") for block in message.get("content", []) if block.get("type") == "text")
     fenced = _FENCED.match(text)
-    return orjson.loads(fenced.group(1) if fenced else text)
+    return _with_exact_enums(orjson.loads(fenced.group(1) if fenced else text), schema)
+
+
+def _with_exact_enums(value: Any, schema: Any) -> Any:  # noqa: ANN401  as above
+    match value, schema:
+        case str(), {"enum": [*choices]}:
+            return next((choice for choice in choices if str(choice).lower() == value.lower()), value)
+        case list(), {"items": items}:
+            return [_with_exact_enums(item, items) for item in value]
+        case dict(), {"properties": properties}:
+            return {name: _with_exact_enums(item, properties.get(name)) for name, item in value.items()}
+    return value
 
 
 def _unsupported_claim(answer: dict[str, Any], document: str) -> str | None:

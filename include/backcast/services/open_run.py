@@ -14,7 +14,7 @@ from backcast.services.fault_points import FaultPoint, reached
 from backcast.sources.location import Remote, parse_repository
 
 if TYPE_CHECKING:
-    from backcast.anthropic_api.batches import MessageBatchesApi
+    from backcast.anthropic_api.batches import MessageBatchesApi, Preflight
     from backcast.domain.workflow import RunSettings
     from backcast.ledger.connection import Ledger
 
@@ -60,7 +60,7 @@ def open_run(  # noqa: PLR0913  what a run is opened with, and where
     with ledger.transaction() as connection:
         run_id = runs.insert_run(
             connection,
-            settings if preflight.simulated else _capped(settings),
+            _for_this_api(settings, preflight),
             external_key=external_key,
             repository=repository,
             simulated=preflight.simulated,
@@ -80,6 +80,11 @@ def _require_in_time(settings: RunSettings, start_by: datetime | None, now: date
         )
     if settings.deadline is not None:
         require_reachable(settings.deadline, now)
+
+
+def _for_this_api(settings: RunSettings, preflight: Preflight) -> RunSettings:
+    able = replace(settings, structured=settings.structured and preflight.structured_outputs)
+    return able if preflight.simulated else _capped(able)
 
 
 def _capped(settings: RunSettings) -> RunSettings:

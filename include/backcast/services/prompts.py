@@ -9,6 +9,7 @@ from xml.sax.saxutils import quoteattr
 
 from jinja2 import Environment, StrictUndefined
 
+from backcast.anthropic_api.structured import output_config
 from backcast.domain.failures import Variant
 from backcast.domain.lines import number_lines
 
@@ -30,6 +31,7 @@ def builder_of(row: Row) -> Build:
         answer_schema=row["answer_schema"],
         simplified_template=row["simplified_template"],
         examples=row["examples"],
+        structured=row["structured"],
     )
 
 
@@ -41,6 +43,7 @@ def request_builder(  # noqa: PLR0913  the parts of a prompt version
     answer_schema: str,
     simplified_template: str = "",
     examples: Mapping[str, Mapping[str, str]] | None = None,
+    structured: bool = False,
 ) -> Build:
     """Return a function of path, language, content hash, text, max_tokens and variant that gives a request's `params`.
 
@@ -56,6 +59,7 @@ def request_builder(  # noqa: PLR0913  the parts of a prompt version
     }
     document = environment.from_string(document_template)
     worked = examples or {}
+    asked_for = {"output_config": output_config(answer_schema)} if structured else {}
 
     def shown(path: str, language: str, content_hash: str, text: str) -> str:
         return document.render(
@@ -80,6 +84,7 @@ def request_builder(  # noqa: PLR0913  the parts of a prompt version
             "model": model,
             "max_tokens": max_tokens,
             "system": [{"type": "text", "text": systems[variant == Variant.SIMPLIFIED]}],
+            **asked_for,
             "messages": [*earlier, {"role": "user", "content": shown(path, language, content_hash, text)}],
         }
 

@@ -55,7 +55,7 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
             connection.execute(sql("close_estimate"), {"run_id": run_id})
             return Publication(None)
         _require_answers(connection, run_id)
-        _settle(connection, run_id)
+        _settle(connection, run)
         open_items(connection, clock(), run_id)
         report = _report(connection, {**run, "published_at": clock()})
         folder = reports / run["workflow"] / f"{run['opened_at']:%Y-%m-%dT%H%M%SZ}-run-{run_id}"
@@ -86,18 +86,20 @@ def _require_answers(connection: Connection, run_id: int) -> None:
         )
 
 
-def _settle(connection: Connection, run_id: int) -> None:
+def _settle(connection: Connection, run: Row) -> None:
+    run_id = run["run_id"]
     key = {"run_id": run_id}
     connection.execute(sql("settle_answered"), key)
     connection.execute(sql("reuse_answers"), key)
     connection.execute(sql("settle_unanswered"), key)
     connection.execute(sql("release_claims"), {**key, "now": None})
-    copy_in_chunks(connection, "copy_findings", _finding_rows(connection, run_id))
+    copy_in_chunks(connection, "copy_findings", _finding_rows(connection, run))
 
 
-def _finding_rows(connection: Connection, run_id: int) -> Iterator[tuple[Any, ...]]:
+def _finding_rows(connection: Connection, run: Row) -> Iterator[tuple[Any, ...]]:
+    run_id, schema = run["run_id"], orjson.loads(run["answer_schema"])
     for row in stream(connection, "answers_of_run", {"run_id": run_id}, at_a_time=50):
-        answer = parse_answer(orjson.loads(row["raw"])["message"])
+        answer = parse_answer(orjson.loads(row["raw"])["message"], schema)
         for fingerprint, finding in with_fingerprints(row["path"], answer["findings"]):
             yield (
                 run_id,

@@ -2,6 +2,8 @@ ALTER TABLE prompt_versions ADD COLUMN simplified_template text NOT NULL DEFAULT
 -- Worked examples by language: {"python": {"document": "…", "answer": "…"}}.
 ALTER TABLE prompt_versions ADD COLUMN examples jsonb NOT NULL DEFAULT '{}';
 
+ALTER TABLE runs ADD COLUMN structured boolean NOT NULL DEFAULT false;
+
 SET CONSTRAINTS ALL IMMEDIATE;
 ALTER TABLE requests ADD COLUMN variant text NOT NULL DEFAULT 'standard'
     CHECK (variant IN ('standard', 'worked_example', 'simplified'));
