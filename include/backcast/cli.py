@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from backcast.cli_alerts import alert
+from backcast.cli_failures import failures
 from backcast.cli_operations import cancel, reconcile, resubmit, status
 from backcast.cli_plan import check, plan
 from backcast.cli_review import review_lane
@@ -45,7 +46,7 @@ def main() -> None:
     """LLM document jobs on Anthropic's Message Batches API, at half price and still on time."""
 
 
-for _command in (plan, check, status, alert, reconcile, cancel, resubmit, review_lane):
+for _command in (plan, check, status, alert, reconcile, cancel, resubmit, failures, review_lane):
     main.add_command(_command)
 
 

@@ -14,6 +14,7 @@ from backcast.anthropic_api.batches import RefusedError
 from backcast.cli import main
 from backcast.domain.errors import InDoubtError
 from backcast.services.collect import collect
+from backcast.services.ingest import ingest
 from backcast.services.rounds import plan_round
 from backcast.services.submit import submit
 
@@ -91,6 +92,20 @@ def test_status_says_how_what_failed_went_on(backcast: Callable[..., Result], su
     nothing = backcast("status", "--failures")
     assert nothing.exit_code == 2
     assert "--failures needs the number of a RUN" in nothing.stderr
+
+
+def test_first_pass_rates_are_shown_by_language(
+    backcast: Callable[..., Result], night: Night, simulator: RunningSimulator, submitted: int
+) -> None:
+    assert "No request has come back" in backcast("failures").stdout
+    with night.ledger.connect() as connection:
+        row = connection.execute("SELECT batch_id FROM batches WHERE run_id = %s", [submitted]).fetchone()
+    assert row
+    advance(simulator, 90000)
+    ingest(night.ledger, night.api, clock, row["batch_id"])
+    [rate] = json.loads(backcast("failures", "--json").stdout)["first_pass"]
+    assert (rate["language"], rate["requests"], rate["accepted"], rate["rate"]) == ("python", 3, 3, 1.0)
+    assert "python" in backcast("failures", "--days", "7").stdout
 
 
 def test_status_of_an_empty_ledger_and_of_an_unknown_run(backcast: Callable[..., Result]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from tests.support import WORKFLOW, commit
 
 from backcast.ledger.runs import load_run
 from backcast.services.acceptance import Judge
+from backcast.services.first_pass import first_pass
 from backcast.services.ingest import ingest
 from backcast.services.open_run import open_run
 from backcast.services.prompts import builder_of
@@ -87,6 +89,18 @@ def test_what_is_malformed_again_gets_the_simplified_prompt_synchronously(night:
     assert lineages(night) == {((None, "malformed"), ("worked_example", "malformed"), ("simplified_prompt", None))}
     assert night.row("requests", remedy="simplified_prompt")["synchronous"]
     line = "r1: malformed → r2 worked_example: malformed → r4 simplified_prompt synchronously: answered"
+    told = orjson.loads(Path(done["report_path"]).with_suffix(".json").read_bytes())["first_attempts"]
+    assert (told["requests"], told["accepted"], told["retries"]) == (DOCUMENTS, 0, 2 * DOCUMENTS)
+    [rate] = first_pass(night.ledger, night.now, timedelta(days=30))
+    assert (rate.language, rate.rate, dict(rate.causes)) == ("python", 0, {"malformed": DOCUMENTS})
+    with night.ledger.connect() as connection:
+        cost = (
+            connection.execute(
+                "SELECT sum(cost_usd) AS usd FROM results JOIN requests USING (request_id) WHERE parent_id IS NOT NULL"
+            ).fetchone()
+            or {}
+        )
+    assert rate.retries_usd == cost["usd"] > 0
     failures = read_failures(night.ledger, done["run_id"])
     assert [(failure.path, failure.answered, failure.lineage) for failure in failures] == [
         (f"module{number}.py", True, line) for number in range(DOCUMENTS)

@@ -133,6 +133,9 @@ RULES: list[dict[str, Any]] = [
     {"share": 0.3, "attempts": [1], "outcome": "truncated"},
     {"share": 0.2, "attempts": [1], "outcome": "expired"},
     {"share": 0.2, "outcome": "malformed"},
+    {"share": 0.3, "attempts": [1], "outcome": "malformed"},
+    {"share": 0.2, "outcome": "unsupported"},
+    {"share": 0.1, "outcome": "refusal"},
     {"share": 0.1, "outcome": "invalid_request"},
 ]
 PAUSES = [0.0, 1.0, 30.0, 61.0, 300.0, 900.0, 3600.0, 4 * 3600.0]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from decimal import Decimal
 
 Severity = Literal["critical", "high", "medium", "low"]
 Effort = Literal["minutes", "hours", "days"]
@@ -74,6 +74,16 @@ class Spend:
     cache_write_tokens: int
     cost_usd: Decimal
     synchronous_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAttempts:
+    """How many first requests came back and were accepted, and what trying the others again cost, in US$."""
+
+    requests: int = 0
+    accepted: int = 0
+    retries: int = 0
+    retries_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +168,4 @@ class Report:
     beside: Beside | None = None
     interim: bool = False
     retried: tuple[Retried, ...] = ()
+    first_attempts: FirstAttempts = field(default_factory=FirstAttempts)

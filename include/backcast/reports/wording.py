@@ -34,7 +34,7 @@ def usd(amount: Decimal) -> str:
     return f"${amount.quantize(_CENT if amount >= 1 else _HUNDREDTH_CENT):,}"
 
 
-def percent(part: Decimal, whole: Decimal) -> str:
+def percent(part: Decimal | int, whole: Decimal | int) -> str:
     """A share in whole per cent."""
     return f"{part / whole:.0%}" if whole else "0%"
 

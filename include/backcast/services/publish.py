@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import orjson
 
 from backcast.domain.errors import InDoubtError
 from backcast.domain.findings import categories_of, with_fingerprints
-from backcast.domain.report import Finding, Report, SkippedDocuments, Spend, Totals, UnansweredDocument
+from backcast.domain.report import Finding, FirstAttempts, Report, SkippedDocuments, Spend, Totals, UnansweredDocument
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in_chunks, stream
 from backcast.ledger.runs import load_run, lock_run
@@ -19,6 +20,7 @@ from backcast.reports.writing import MARKDOWN, write_report
 from backcast.services.acceptance import parse_answer
 from backcast.services.beside import beside, settings_of
 from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.first_pass import first_pass_of_run
 from backcast.services.found import finding_of
 from backcast.services.lineages import retried_documents
 from backcast.services.review_lane import open_items, review_lane_file
@@ -117,6 +119,16 @@ def _text(value: str) -> str:
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
+def _first_attempts(connection: Connection, run_id: int) -> FirstAttempts:
+    by_language = first_pass_of_run(connection, run_id)
+    return FirstAttempts(
+        requests=sum(row.requests for row in by_language),
+        accepted=sum(row.accepted for row in by_language),
+        retries=sum(row.retries for row in by_language),
+        retries_usd=sum((row.retries_usd for row in by_language), Decimal(0)),
+    )
+
+
 def _report(connection: Connection, run: Row) -> Report:
     key = {"run_id": run["run_id"]}
     previous = connection.execute(sql("previous_run"), key).fetchone()
@@ -138,6 +150,7 @@ def _report(connection: Connection, run: Row) -> Report:
         published_at=run["published_at"],
         deadline=run["deadline"],
         interim=run["interim"],
+        first_attempts=_first_attempts(connection, run["run_id"]),
         retried=tuple(retried_documents(connection, run["run_id"])),
         previous_published_at=previous["published_at"] if previous else None,
         totals=Totals(**totals),

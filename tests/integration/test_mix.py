@@ -1,0 +1,74 @@
+"""A run in which every cause comes up: what can be answered is answered, and little more is paid than once for each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from tests.stepped_night import DAY, SteppedNight
+from tests.support import commit
+
+from backcast.services.ingest import ingest
+from backcast.services.publish import publish
+from backcast.services.resubmit import resubmit_failures
+from backcast.services.rounds import plan_round
+from backcast_simulator.rules import parse_rules
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from backcast.ledger.connection import Ledger
+
+DOCUMENTS = 200
+SHARE = 10
+# By what they are named after, so that each cause comes up for exactly 5 %.
+RULES: list[dict[str, Any]] = [
+    {"match": "truncated_", "outcome": "truncated", "attempts": [1]},
+    {"match": "malformed_", "outcome": "malformed", "attempts": [1]},
+    {"match": "refused_", "outcome": "refusal"},
+    {"match": "errored_", "outcome": "errored", "error_type": "overloaded_error", "attempts": [1]},
+    {"match": "expired_", "outcome": "expired", "attempts": [1]},
+]
+KINDS = ["truncated", "malformed", "refused", "errored", "expired"]
+
+
+def test_all_but_what_is_refused_is_answered_and_at_most_a_quarter_more_is_paid(ledger: Ledger, tmp_path: Path) -> None:
+    night = SteppedNight(ledger, tmp_path, 1)
+    (night.repository / "module0.py").unlink()
+    for number in range(DOCUMENTS):
+        kind = KINDS[number // SHARE] if number < SHARE * len(KINDS) else "plain"
+        (night.repository / f"{kind}_{number}.py").write_text(f"VALUE = {number}\n")
+    commit(night.repository, "the mix")
+    night.simulator.set_rules(parse_rules(RULES))
+
+    run_id = night.collected(sla="72h")
+    for number in (1, 2):
+        if number > 1:
+            resubmit_failures(ledger, run_id, number)
+        for batch_id in plan_round(ledger, night.now, run_id, number):
+            night.submit(batch_id)
+            night.simulator.advance(DAY + 60)
+            ingest(ledger, night.api, night.now, batch_id)
+    night.rescue(run_id)
+    publish(ledger, night.now, run_id, reports=tmp_path / "reports")
+
+    run = night.row("runs", run_id=run_id)
+    assert (run["answered"], run["unanswered"]) == (DOCUMENTS - SHARE, SHARE)
+    billed = night.simulator.bill()["requests"]
+    assert len(billed) <= 1.25 * DOCUMENTS
+    with ledger.connect() as connection:
+        rows = connection.execute(
+            "SELECT path, array_agg(coalesce(cause, 'accepted') ORDER BY attempt) AS causes "
+            "FROM requests JOIN documents USING (document_id) GROUP BY path"
+        ).fetchall()
+    # No accepted document goes again, and none goes again for what it did not fail of.
+    assert all("accepted" not in row["causes"][:-1] for row in rows)
+    assert Counter(tuple(row["causes"]) for row in rows) == {
+        ("accepted",): DOCUMENTS - SHARE * len(KINDS),
+        ("truncated", "accepted"): SHARE,
+        ("malformed", "accepted"): SHARE,
+        ("refused", "refused"): SHARE,
+        ("passing", "accepted"): 2 * SHARE,
+    }
+    # Errored and expired ones were not billed, the other failures twice.
+    assert len(billed) == DOCUMENTS + 3 * SHARE
