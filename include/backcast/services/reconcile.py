@@ -173,8 +173,8 @@ def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
     if waiting := _waiting(ledger, api, clock, run_id, INHERITED_ROUND):
         return f"waits for {waiting} batches of round {INHERITED_ROUND}"
     rescued = rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
-    if rescued.waiting:
-        return f"is being answered synchronously: {rescued.waiting} documents wait"
+    if waiting := rescued.waiting + rescued.undecided:
+        return f"is being answered synchronously: {waiting} documents wait"
     published = publish(ledger, clock, run_id, reports=folders.reports)
     return f"published: {published.report}" if published.report else "estimated"
 
