@@ -18,7 +18,7 @@ from rich.text import Text
 from backcast.domain.durations import told
 from backcast.domain.errors import InputError
 from backcast.services.planning import plan_ahead
-from backcast.settings import run_settings, workflow_names
+from backcast.settings import load_workflow, run_settings, workflow_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,11 +79,13 @@ def check() -> None:
         try:
             run_settings(name, {})
             planned = plan_ahead(name, {}, datetime.now(UTC))
+            declared = load_workflow(name)
         except InputError as error:
             failed = True
             click.echo(f"{name}: {error}", err=True)
         else:
-            click.echo(f"{name}: {planned.plan.schedule}")
+            by_itself = "due" in declared or "every" in declared
+            click.echo(f"{name}: {planned.plan.schedule if by_itself else 'is started by hand'}")
     sys.exit(_PROBLEMS if failed else 0)
 
 

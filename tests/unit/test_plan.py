@@ -174,6 +174,11 @@ def test_check_passes_what_can_hold_and_fails_what_cannot(workflows: Callable[[s
     assert "nightly_tech_debt: An SLA of 24 h cannot hold" in done.stderr
 
 
+def test_check_says_what_is_started_by_hand(workflows: Callable[[str, str], None]) -> None:
+    workflows("due: Mon-Fri 08:00 Europe/Berlin\n", "")
+    assert "nightly_tech_debt: is started by hand" in backcast("check").stdout
+
+
 def test_a_plan_reads_the_rate_that_a_workflow_allows_for_rescue(workflows: Callable[[str, str], None]) -> None:
     workflows(
         "rounds: 2", "rounds: 2\nrescue:\n  requests_per_minute: 5\n  tokens_per_minute: 1000\nevery: 2h\nslots: 1"
