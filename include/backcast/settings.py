@@ -247,6 +247,7 @@ def _budget(params: Mapping[str, Any], declared: Mapping[str, Any]) -> Budget:
     return Budget(
         run=_usd("max_usd", _first({}, "max_usd", given.get("run")) if run is None else run),
         month=_usd("max_usd_a_month", month),
+        retries=_usd("budget.retries", given.get("retries")),
     )
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.stepped_night import DAY, SteppedNight
 
+from backcast.domain.workflow import Budget
+from backcast.services.collect import collect
 from backcast.services.ingest import ingest
+from backcast.services.open_run import open_run
 from backcast.services.publish import publish
 from backcast.services.resubmit import resubmit_failures
 from backcast.services.rounds import plan_round
@@ -55,6 +59,12 @@ def night_of(night: SteppedNight, run_id: int) -> dict[str, Any]:
     night.rescue(run_id)
     publish(night.ledger, night.now, run_id, reports=night.folder / "reports")
     return night.row("runs", run_id=run_id)
+
+
+def reasons(night: SteppedNight, run_id: int) -> set[str]:
+    with night.ledger.connect() as connection:
+        query = "SELECT DISTINCT reason FROM documents WHERE run_id = %s AND outcome = 'unanswered'"
+        return {row["reason"] for row in connection.execute(query, [run_id]).fetchall()}
 
 
 def spent(night: SteppedNight) -> float:
@@ -143,3 +153,17 @@ def test_runs_that_collect_at_once_never_reserve_more_than_the_month_has(
 def test_an_amount_that_is_none_is_refused_with_what_to_write(amount: str) -> None:
     with pytest.raises(Exception, match=r"max_usd is .*: write an amount in US\$ such as 12.50"):
         run_settings("nightly_tech_debt", {"max_usd": amount})
+
+
+def test_trying_again_may_have_a_limit_of_its_own(night: SteppedNight) -> None:
+    night.simulator.set_rules(parse_rules([{"outcome": "errored", "error_type": "api_error", "attempts": [1]}]))
+    settings = run_settings("nightly_tech_debt", {"repository": str(night.repository)})
+    settings = replace(settings, budget=Budget(retries=Decimal("1.5") * at_most(night)))
+    run_id = open_run(night.ledger, night.api, night.now, settings, external_key="dag/1")
+    collect(night.ledger, night.now, run_id, cache=night.folder)
+    # The first attempts are not bound by it.
+    assert night.row("runs", run_id=run_id)["estimated_requests"] == DOCUMENTS
+    done = night_of(night, run_id)
+    assert done["answered"] == 1
+    limit = f"US$ {settings.budget.retries:f} of this run for trying again"
+    assert reasons(night, run_id) == {f"budget: the {limit} does not cover this request"}

@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most that may be spent, in US$: on a run, and on a workflow's runs opened in one month; None: no limit."""
+    """The most that may be spent, in US$; None: no limit.
+
+    Attributes:
+        run: on a run.
+        month: on all runs of a workflow opened in one month, in UTC.
+        retries: of what a run may cost, on trying again.
+    """
 
     run: Decimal | None = None
     month: Decimal | None = None
+    retries: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
             "rescue": json.dumps(asdict(settings.rescue)),
             "max_usd": settings.budget.run,
             "max_usd_a_month": settings.budget.month,
+            "max_usd_for_retries": settings.budget.retries,
             "interim": settings.interim,
             "structured": settings.structured,
         },

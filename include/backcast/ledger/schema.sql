@@ -69,6 +69,7 @@ CREATE TABLE runs (
     rescuing_key text,
     interim boolean NOT NULL DEFAULT false,
     structured boolean NOT NULL DEFAULT false,
+    max_usd_for_retries numeric CHECK (max_usd_for_retries >= 0),
     CHECK (deadline > opened_at),
     CHECK (state = 'open' OR (commit_id IS NOT NULL AND committed_at IS NOT NULL AND collected IS NOT NULL)),
     CHECK (state <> 'published' OR (published_at IS NOT NULL AND report_path IS NOT NULL)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from backcast.domain.failures import Variant
@@ -13,6 +13,7 @@ from backcast.settings import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from decimal import Decimal
 
 
 def reserve(connection: Connection, run: Row) -> None:
@@ -38,24 +39,40 @@ def reserve(connection: Connection, run: Row) -> None:
     connection.execute(sql("drop_reservations"))
 
 
-def _limits(run: Row, committed: Row) -> list[tuple[Decimal, str]]:
-    """Return what is left of each limit, and how the limit is told."""
+@dataclass(slots=True)
+class _Limit:
+    """What is left of a limit, and how it is told; one for retries counts only those."""
+
+    left: Decimal
+    told: str
+    retries_only: bool = False
+
+    def holds_for(self, row: Row) -> bool:
+        return row["retry"] or not self.retries_only
+
+
+def _limits(run: Row, committed: Row) -> list[_Limit]:
     limits = [
-        (run["max_usd"], committed["run_usd"], "of this run"),
-        (run["max_usd_a_month"], committed["month_usd"], "of this workflow for the month"),
+        (run["max_usd"], committed["run_usd"], "of this run", False),
+        (run["max_usd_for_retries"], committed["retries_usd"], "of this run for trying again", True),
+        (run["max_usd_a_month"], committed["month_usd"], "of this workflow for the month", False),
     ]
-    return [(most - spent, f"US$ {most:f} {whose}") for most, spent, whose in limits if most is not None]
+    return [
+        _Limit(most - spent, f"US$ {most:f} {whose}", only) for most, spent, whose, only in limits if most is not None
+    ]
 
 
-def _reservations(run: Row, unreserved: list[Row], limits: list[tuple[Decimal, str]]) -> Iterator[tuple[Any, ...]]:
+def _reservations(run: Row, unreserved: list[Row], limits: list[_Limit]) -> Iterator[tuple[Any, ...]]:
     costs = CostModel(load_model(run["model"]), run["system_template"], run["answer_schema"])
     longest_example = _longest_example(run)
-    taken = Decimal(0)
     for row in unreserved:
         shown = row["prompt_bytes"] + (longest_example if row["variant"] == Variant.WORKED_EXAMPLE else 0)
         most = costs.most_usd(shown, row["max_tokens"], synchronous=row["synchronous"])
-        short = next((told for left, told in limits if taken + most > left), None)
-        taken += Decimal(0) if short else most
+        own = [limit for limit in limits if limit.holds_for(row)]
+        short = next((limit.told for limit in own if most > limit.left), None)
+        if short is None:
+            for limit in own:
+                limit.left -= most
         yield row["request_id"], most, f"budget: the {short} does not cover this request" if short else None
 
 

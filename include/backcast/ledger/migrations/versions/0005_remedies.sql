@@ -3,6 +3,7 @@ ALTER TABLE prompt_versions ADD COLUMN simplified_template text NOT NULL DEFAULT
 ALTER TABLE prompt_versions ADD COLUMN examples jsonb NOT NULL DEFAULT '{}';
 
 ALTER TABLE runs ADD COLUMN structured boolean NOT NULL DEFAULT false;
+ALTER TABLE runs ADD COLUMN max_usd_for_retries numeric CHECK (max_usd_for_retries >= 0);
 
 SET CONSTRAINTS ALL IMMEDIATE;
 ALTER TABLE requests ADD COLUMN variant text NOT NULL DEFAULT 'standard'
