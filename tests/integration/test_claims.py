@@ -116,7 +116,7 @@ def test_what_failed_once_is_left_to_the_run_that_may_try_it_again(night: Steppe
 
 def test_what_one_run_gave_up_is_inherited_by_the_other(night: SteppedNight) -> None:
     passing = {"outcome": "errored", "error_type": "overloaded_error", "attempts": [1]}
-    night.simulator.set_rules(parse_rules([passing, {"outcome": "malformed", "attempts": [2]}]))
+    night.simulator.set_rules(parse_rules([passing, {"outcome": "malformed", "attempts": [2, 3, 4]}]))
     batch_id = night.submit(night.planned("dag/1", sla="96h"))
     first, second = run_of(night, batch_id), night.collected("dag/2", sla="96h")
     answered(night, batch_id)

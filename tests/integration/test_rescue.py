@@ -26,8 +26,10 @@ from backcast.services.reconcile import Folders, finish_run
 from backcast.services.rescue import rescue
 from backcast.services.resubmit import resubmit_failures
 from backcast.services.rounds import plan_round
+from backcast_simulator.outcomes import Odds
 from backcast_simulator.rules import parse_rules
 from backcast_simulator.settings import Settings
+from backcast_simulator.weather import Weather
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -273,7 +275,10 @@ def test_nothing_is_asked_without_its_money_reserved(night: SteppedNight) -> Non
     assert night.paid() == []
 
 
-def test_a_request_that_is_answered_synchronously_is_never_packed_into_a_batch_again(night: SteppedNight) -> None:
+def test_a_request_that_is_answered_synchronously_is_never_packed_into_a_batch_again(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    night = SteppedNight(ledger, tmp_path, DOCUMENTS, Settings(odds=Odds(weather=Weather(median_hours=0.1))))
     first = night.planned("dag/1", sla="170m")
     night.submit(first)
     second = night.collected("dag/2", repository=str(night._own_repository("dag/2")), sla="5h")
