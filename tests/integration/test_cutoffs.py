@@ -168,7 +168,7 @@ def test_a_run_that_is_due_too_soon_for_a_batch_is_answered_synchronously_as_a_w
 def test_what_had_finished_before_the_cut_off_is_paid_at_batch_price_and_only_the_rest_synchronously(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    night = SteppedNight(ledger, tmp_path, 12, Settings(odds=Odds(seed=3, weather=WEATHERS["worst"])))
+    night = SteppedNight(ledger, tmp_path, 30, Settings(odds=Odds(seed=3, weather=WEATHERS["worst"])))
     batch_id = night.planned(sla="14h")
     night.submit(batch_id)
     look_until_ended(night, batch_id)
@@ -177,11 +177,11 @@ def test_what_had_finished_before_the_cut_off_is_paid_at_batch_price_and_only_th
 
     assert ingested.succeeded > 0
     assert ingested.canceled > 0
-    assert (done["answered"], done["unanswered"]) == (12, 0)
+    assert (done["answered"], done["unanswered"]) == (30, 0)
     kinds = [charge["kind"] for charge in night.simulator.bill()["requests"]]
     assert kinds.count("batch") == ingested.succeeded
     assert kinds.count("synchronous") == ingested.canceled
-    assert len(set(night.paid())) == 12
+    assert len(set(night.paid())) == 30
 
 
 def test_a_batch_that_ends_well_is_neither_canceled_nor_answered_synchronously(ledger: Ledger, tmp_path: Path) -> None:
@@ -318,7 +318,9 @@ def test_paying_again_never_gives_up_a_batch_that_was_not_canceled(ledger: Ledge
 def test_a_batch_given_up_at_the_deadline_is_read_when_it_has_ended_and_reported_as_paid_twice(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    night = SteppedNight(ledger, tmp_path, DOCUMENTS)
+    # Long after the report is due.
+    late = Weather(median_hours=4, sigma=0.1)
+    night = SteppedNight(ledger, tmp_path, DOCUMENTS, Settings(odds=Odds(weather=late)))
     batch_id = night.planned(sla="100m")
     run_id = run_of(night, batch_id)["run_id"]
     set_rescue(night, when_unresolved="pay_again")
@@ -405,3 +407,19 @@ def test_a_last_rescue_waits_for_another_and_nothing_is_published_undecided(nigh
     night.rescue(run_id)
     publish(night.ledger, night.now, run_id, reports=night.folder / "reports")
     assert night.row("runs", run_id=run_id)["answered"] == DOCUMENTS
+
+
+def test_what_has_ended_is_never_paid_again_before_it_was_read(ledger: Ledger, tmp_path: Path) -> None:
+    quick = Weather(median_hours=0.9, sigma=0.01)
+    night = SteppedNight(ledger, tmp_path, DOCUMENTS, Settings(odds=Odds(weather=quick)))
+    batch_id = night.planned(sla="100m")
+    set_rescue(night, when_unresolved="pay_again")
+    night.submit(batch_id)
+    night.faults({"kind": "error", "endpoint": "cancel", "status": 500, "times": 10_000})
+    step_to(night, run_of(night, batch_id)["deadline"] - dt.timedelta(minutes=20))
+    look(night, batch_id)
+    assert night.row("batches", batch_id=batch_id)["cut_off_at"] is not None
+    assert night.row("batches", batch_id=batch_id)["state"] == "submitted"
+    ingest(night.ledger, night.api, night.now, batch_id)
+    assert finish(night, run_of(night, batch_id)["run_id"])["answered"] == DOCUMENTS
+    assert len(night.paid()) == DOCUMENTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -53,7 +54,7 @@ def keep_cutoffs(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: i
             work.running, work.draining, work.rate, busy=work.busy, last_moment=now >= work.cutoffs.fetch_at
         )
         _cancel(connection, api, clock, run, chosen)
-        _end_waiting(connection, clock, run, work)
+        _end_waiting(connection, api, clock, run, work)
         return now + LOOK_OFTEN
 
 
@@ -79,13 +80,14 @@ def _cancel(connection: Connection, api: MessageBatchesApi, clock: Clock, run: R
             _log.info("The clock allows no more for batch %s, which is %s.", batch["api_batch_id"], seen.status)
 
 
-def _end_waiting(connection: Connection, clock: Clock, run: Row, work: OpenWork) -> None:
+def _end_waiting(connection: Connection, api: MessageBatchesApi, clock: Clock, run: Row, work: OpenWork) -> None:
     """Decide about what is not known to have ended, as late as it can be."""
     now, times = clock(), (run["opened_at"], run["deadline"])
-    key = {"run_id": run["run_id"], "now": now}
+    key: Row = {"run_id": run["run_id"], "now": now}
     pays_again = rescue_terms_of(run).when_unresolved == "pay_again"
     if now < (unresolved_until(*times, drain(work.unresolved, work.rate)) if pays_again else publish_at(*times)):
         return
+    key["ended"] = _ended(connection, api, run["run_id"]) if pays_again else []
     with connection.transaction():
         lock_run(connection, run["run_id"])
         if pays_again and connection.execute(sql("give_up_unresolved"), key).fetchall():
@@ -103,3 +105,15 @@ def _end_waiting(connection: Connection, clock: Clock, run: Row, work: OpenWork)
             message=f"Batches of run {run['run_id']} had no known end when it was due: their documents {what}.",
             run_id=run["run_id"],
         )
+
+
+def _ended(connection: Connection, api: MessageBatchesApi, run_id: int) -> list[int]:
+    """Return the batches of a run that have ended at the API and were not read yet."""
+    ended = []
+    for batch in connection.execute(sql("cancelable_batches"), {"run_id": run_id}).fetchall():
+        if batch["api_batch_id"] is None or batch["base_url"] != api.base_url:
+            continue
+        with suppress(ApiError):
+            if api.retrieve(batch["api_batch_id"]).ended_at is not None:
+                ended.append(batch["batch_id"])
+    return ended
