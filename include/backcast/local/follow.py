@@ -31,6 +31,8 @@ _STAGES: Final = {
     "wait": "Waiting for the API",
     "ingest": "Checking answers",
     "resubmit_failures": "Choosing what to send again",
+    "rescue": "Answering what is left synchronously",
+    "rescue_inherited": "Answering what other runs left synchronously",
     "publish": "Writing the report",
 }
 
