@@ -104,5 +104,5 @@ def documentation(workflow: str) -> str:
         "says when. An alert is raised when that is at risk, and when it is missed.\n\n"
         "Trigger it by hand to choose the repository, or to estimate the cost without sending anything. Clearing a "
         "task is safe: a batch that was sent is found again, and not paid twice. Of a rescue that is cleared while it "
-        "runs, the calls under way may be, at most 8."
+        "runs, the calls under way may be."
     )
