@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import dag
 
-from backcast.orchestration.deadlines import deadline_alerts
-from backcast.orchestration.form import batch_params, default_args, documentation
+from backcast.orchestration.batch_dag import batch_dag
 from backcast.orchestration.tasks import (
     a_round,
     collect,
@@ -16,22 +15,12 @@ from backcast.orchestration.tasks import (
     rescue_inherited,
     resubmit_failures,
 )
-from backcast.orchestration.timetable import runs_at_once, schedule_for
+from backcast.orchestration.timetable import schedule_for
 
 WORKFLOW = "weekly_code_audit"
 
 
-@dag(
-    dag_id=WORKFLOW,
-    schedule=schedule_for(WORKFLOW),
-    catchup=False,
-    max_active_runs=runs_at_once(WORKFLOW),
-    deadline=deadline_alerts(WORKFLOW),
-    default_args=default_args(),
-    params=batch_params(),
-    tags=["backcast", "batch"],
-    doc_md=documentation(WORKFLOW),
-)
+@dag(schedule=schedule_for(WORKFLOW), **batch_dag(WORKFLOW))
 def weekly_code_audit() -> None:
     run = open_run(WORKFLOW)
     collected = collect(run)

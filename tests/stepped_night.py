@@ -16,9 +16,12 @@ from backcast.domain.errors import InDoubtError
 from backcast.ledger.runs import load_run
 from backcast.services.collect import collect
 from backcast.services.doubt import resolve_doubts
+from backcast.services.ingest import ingest
 from backcast.services.open_run import open_run
 from backcast.services.open_work import weigh
+from backcast.services.publish import publish
 from backcast.services.rescue import Rescued, rescue
+from backcast.services.resubmit import resubmit_failures
 from backcast.services.rounds import plan_round
 from backcast.services.submit import submit
 from backcast.settings import run_settings
@@ -97,6 +100,19 @@ class SteppedNight:
 
     def rescue(self, run_id: int, *, final: bool = True, **more: Any) -> Rescued:
         return rescue(self.ledger, self.api, self.now, run_id, final=final, pause=self.pause, **more)
+
+    def through(self, run_id: int, seconds: float = DAY) -> dict[str, Any]:
+        """Go through a run's rounds, whose batches each get so many seconds, publish it, and return it."""
+        for number in (1, 2):
+            if number > 1:
+                resubmit_failures(self.ledger, run_id, number)
+            for batch_id in plan_round(self.ledger, self.now, run_id, number):
+                self.submit(batch_id)
+                self.simulator.advance(seconds)
+                ingest(self.ledger, self.api, self.now, batch_id)
+        self.rescue(run_id)
+        publish(self.ledger, self.now, run_id, reports=self.folder / "reports")
+        return self.row("runs", run_id=run_id)
 
     def rescue_with(self, pause: Pause, run_id: int) -> Rescued:
         return rescue(self.ledger, self.api, self.now, run_id, final=True, pause=pause)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
-import orjson
 
-from backcast.cli_options import RUN, json_option, ledger_option
+from backcast.cli_options import RUN, json_option, ledger_option, now
+from backcast.cli_tables import print_json
 from backcast.ledger.connection import Ledger
 from backcast.ledger.runs import load_run
 from backcast.services.deadlines import check_deadlines, upcoming
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from backcast.services.deadlines import Message
 
@@ -37,23 +37,18 @@ def alert(*, run: int | None, dry_run: bool, as_json: bool, ledger: str) -> None
         with reached.connect() as connection:
             load_run(connection, run)
     only = None if run is None else [run]
-    messages = upcoming(reached, _now, only) if dry_run else check_deadlines(reached, _now, only)
-    now = _now()
+    messages = upcoming(reached, now, only) if dry_run else check_deadlines(reached, now, only)
+    moment = now()
     if as_json:
-        rows = [asdict(message) | {"due": message.at <= now} for message in messages]
-        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+        print_json([asdict(message) | {"due": message.at <= moment} for message in messages])
         return
-    for line in _lines(messages, now):
+    for line in _lines(messages, moment):
         click.echo(line)
 
 
-def _lines(messages: Sequence[Message], now: datetime) -> list[str]:
+def _lines(messages: Sequence[Message], moment: datetime) -> list[str]:
     lines = [
-        f"{message.at:%Y-%m-%d %H:%M} UTC  {message.kind}{', due' if message.at <= now else ''}\n  {message.text}"
+        f"{message.at:%Y-%m-%d %H:%M} UTC  {message.kind}{', due' if message.at <= moment else ''}\n  {message.text}"
         for message in messages
     ]
     return lines or ["No deadline is at risk that was not said before."]
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import click
 
-from backcast.cli_options import json_option, ledger_option
+from backcast.cli_options import json_option, ledger_option, now
 from backcast.cli_tables import print_json, print_table
 from backcast.ledger.connection import Ledger
 from backcast.services.first_pass import first_pass
@@ -23,7 +23,7 @@ _COLUMNS: Final = "workflow prompt_version language requests accepted rate cause
 @ledger_option
 def failures(*, days: int, as_json: bool, ledger: str) -> None:
     """Show how many requests were accepted at the first attempt, why the others were not, and what retries cost."""
-    rates = first_pass(Ledger(ledger), lambda: datetime.now(UTC), timedelta(days=days))
+    rates = first_pass(Ledger(ledger), now, timedelta(days=days))
     rows = [rate.row() for rate in rates]
     if as_json:
         print_json({"days": days, "first_pass": rows})

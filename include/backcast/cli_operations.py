@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from backcast.cli_options import RUN, json_option, ledger_option
+from backcast.cli_options import RUN, json_option, ledger_option, now
 from backcast.cli_tables import print_json, print_table
 from backcast.domain.errors import InputError
 from backcast.ledger.connection import Ledger
@@ -39,7 +38,7 @@ def status(*, run: int | None, failures: bool, as_json: bool, ledger: str) -> No
             raise click.UsageError("--failures needs the number of a RUN; `backcast status` lists the recent ones.")
         _show_failures(read_failures(Ledger(ledger), run), as_json=as_json)
         return
-    read = read_status(Ledger(ledger), _now, run)
+    read = read_status(Ledger(ledger), now, run)
     if as_json:
         print_json(asdict(read))
     else:
@@ -57,7 +56,7 @@ def reconcile(*, finish: Sequence[int], as_json: bool, ledger: str) -> None:
     from backcast.settings import cache_folder, reports_folder
 
     folders = Folders(cache_folder(), reports_folder())
-    done = service(Ledger(ledger), _api(), _now, folders, finish)
+    done = service(Ledger(ledger), _api(), now, folders, finish)
     if as_json:
         print_json(asdict(done))
     else:
@@ -81,9 +80,9 @@ def cancel(*, what: str, ledger: str) -> None:
     from backcast.settings import exclusive_workspace
 
     if what.startswith(_API_BATCH):
-        done = [cancel_batch(Ledger(ledger), _api(), _now, what)]
+        done = [cancel_batch(Ledger(ledger), _api(), now, what)]
     elif what.isdecimal():
-        done = cancel_run(Ledger(ledger), _api(), _now, int(what), exclusive=exclusive_workspace())
+        done = cancel_run(Ledger(ledger), _api(), now, int(what), exclusive=exclusive_workspace())
         click.echo(f"Run {what} is canceled: nothing more is sent for it.")
     else:
         raise InputError(f"{what!r} is neither the number of a run nor the id of a batch, msgbatch_….")
@@ -105,16 +104,12 @@ def resubmit(*, run: int, again: bool, ledger: str) -> None:
     """Let a held RUN go on; with --again, send again what cannot be settled, which may be paid for twice."""
     from backcast.services.cancel import resubmit_run
 
-    given_up = resubmit_run(Ledger(ledger), _now, run, again=again)
+    given_up = resubmit_run(Ledger(ledger), now, run, again=again)
     for batch_id in given_up:
         click.echo(f"Batch {batch_id} is given up: its requests are sent again, and may be paid for twice.")
     click.echo(
         f"Run {run} may go on: clear the task that stopped in Airflow, or run `backcast reconcile --finish {run}`."
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _api() -> MessageBatchesApi:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 import click
@@ -13,3 +14,8 @@ ledger_option = click.option(
     "--ledger", envvar="BACKCAST_LEDGER", required=True, help="DSN: postgresql://user:password@host/db."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def now() -> datetime:
+    """Tell the time in UTC."""
+    return datetime.now(UTC)

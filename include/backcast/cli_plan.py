@@ -18,6 +18,7 @@ from rich.text import Text
 from backcast.domain.durations import told
 from backcast.domain.errors import InputError
 from backcast.services.planning import plan_ahead
+from backcast.services.scheduling import starts_by_itself
 from backcast.settings import load_workflow, run_settings, workflow_names
 
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ def check() -> None:
             failed = True
             click.echo(f"{name}: {error}", err=True)
         else:
-            by_itself = "due" in declared or "every" in declared
-            click.echo(f"{name}: {planned.plan.schedule if by_itself else 'is started by hand'}")
+            click.echo(f"{name}: {planned.plan.schedule if starts_by_itself(declared) else 'is started by hand'}")
     sys.exit(_PROBLEMS if failed else 0)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Final
 
 import click
 
-from backcast.cli_options import RUN, json_option, ledger_option
+from backcast.cli_options import RUN, json_option, ledger_option, now
 from backcast.cli_tables import print_json, print_table
 from backcast.ledger.connection import Ledger
 
@@ -68,7 +67,7 @@ def retry(*, item: int, ledger: str) -> None:
     """Let the next run ask about an ITEM again."""
     from backcast.services.review_lane import decide_item
 
-    decide_item(Ledger(ledger), _now, item, "retry")
+    decide_item(Ledger(ledger), now, item, "retry")
     click.echo(f"Item {item} is asked about again by the next run that finds its document.")
 
 
@@ -80,9 +79,5 @@ def dismiss(*, item: int, note: str | None, ledger: str) -> None:
     """Leave an ITEM out until its content, the prompt or the model changes."""
     from backcast.services.review_lane import decide_item
 
-    decide_item(Ledger(ledger), _now, item, "dismissed", note)
+    decide_item(Ledger(ledger), now, item, "dismissed", note)
     click.echo(f"Item {item} is dismissed: its document is skipped until its content, the prompt or the model changes.")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -16,7 +16,7 @@ from rich.text import Text
 _PIPE_WIDTH: Final = 240
 
 
-def print_json(value: dict[str, Any]) -> None:
+def print_json(value: dict[str, Any] | list[dict[str, Any]]) -> None:
     """Print JSON; times and decimals as text."""
     click.echo(orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
 

@@ -217,7 +217,7 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
         dry_run=bool(params.get("dry_run")),
         full=bool(params.get("full")),
         structured=declared.get("structured_outputs", True),
-        rescue=_rescue(declared),
+        rescue=RescueTerms.of(declared.get("rescue", {})),
         budget=_budget(params, declared),
         deadline=parse_deadline(str(params["deadline"])) if params.get("deadline") else None,
     )
@@ -233,11 +233,6 @@ def _sla(params: Mapping[str, Any], declared: Mapping[str, Any]) -> timedelta:
         return parse_duration(str(_first(params, "sla", declared["sla"])))
     except ValueError as error:
         raise InputError(f"The SLA cannot be used: {error}") from error
-
-
-def _rescue(declared: Mapping[str, Any]) -> RescueTerms:
-    given: dict[str, Any] = declared.get("rescue", {})
-    return RescueTerms(**{**given, "first": tuple(given.get("first", ()))})
 
 
 def _budget(params: Mapping[str, Any], declared: Mapping[str, Any]) -> Budget:

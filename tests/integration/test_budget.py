@@ -13,10 +13,8 @@ from tests.stepped_night import DAY, SteppedNight
 
 from backcast.domain.workflow import Budget
 from backcast.services.collect import collect
-from backcast.services.ingest import ingest
 from backcast.services.open_run import open_run
 from backcast.services.publish import publish
-from backcast.services.resubmit import resubmit_failures
 from backcast.services.rounds import plan_round
 from backcast.settings import run_settings
 from backcast_simulator.rules import parse_rules
@@ -48,17 +46,7 @@ def at_most(night: SteppedNight) -> Decimal:
 
 
 def night_of(night: SteppedNight, run_id: int) -> dict[str, Any]:
-    """Go through the rounds of a run and publish it."""
-    for number in (1, 2):
-        if number > 1:
-            resubmit_failures(night.ledger, run_id, number)
-        for batch_id in plan_round(night.ledger, night.now, run_id, number):
-            night.submit(batch_id)
-            night.simulator.advance(DAY / 6)
-            ingest(night.ledger, night.api, night.now, batch_id)
-    night.rescue(run_id)
-    publish(night.ledger, night.now, run_id, reports=night.folder / "reports")
-    return night.row("runs", run_id=run_id)
+    return night.through(run_id, DAY / 6)
 
 
 def reasons(night: SteppedNight, run_id: int) -> set[str]:

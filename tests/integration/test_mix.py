@@ -8,10 +8,6 @@ from typing import TYPE_CHECKING, Any
 from tests.stepped_night import DAY, SteppedNight
 from tests.support import commit
 
-from backcast.services.ingest import ingest
-from backcast.services.publish import publish
-from backcast.services.resubmit import resubmit_failures
-from backcast.services.rounds import plan_round
 from backcast_simulator.rules import parse_rules
 
 if TYPE_CHECKING:
@@ -42,17 +38,7 @@ def test_all_but_what_is_refused_is_answered_and_at_most_a_quarter_more_is_paid(
     night.simulator.set_rules(parse_rules(RULES))
 
     run_id = night.collected(sla="72h")
-    for number in (1, 2):
-        if number > 1:
-            resubmit_failures(ledger, run_id, number)
-        for batch_id in plan_round(ledger, night.now, run_id, number):
-            night.submit(batch_id)
-            night.simulator.advance(DAY + 60)
-            ingest(ledger, night.api, night.now, batch_id)
-    night.rescue(run_id)
-    publish(ledger, night.now, run_id, reports=tmp_path / "reports")
-
-    run = night.row("runs", run_id=run_id)
+    run = night.through(run_id, DAY + 60)
     assert (run["answered"], run["unanswered"]) == (DOCUMENTS - SHARE, SHARE)
     billed = night.simulator.bill()["requests"]
     assert len(billed) <= 1.25 * DOCUMENTS

@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from tests.stepped_night import DAY, SteppedNight
+from tests.stepped_night import SteppedNight
 from tests.support import WORKFLOW, commit
 
 from backcast.ledger.runs import load_run
 from backcast.services.acceptance import Judge
 from backcast.services.first_pass import first_pass
-from backcast.services.ingest import ingest
 from backcast.services.open_run import open_run
 from backcast.services.prompts import builder_of
-from backcast.services.publish import publish
-from backcast.services.resubmit import lane, resubmit_failures
-from backcast.services.rounds import plan_round
+from backcast.services.resubmit import lane
 from backcast.services.status import read_failures
 from backcast.settings import load_prompt, run_settings, workflow_names
 from backcast_simulator.rules import parse_rules
@@ -45,17 +42,7 @@ def night(ledger: Ledger, tmp_path: Path) -> SteppedNight:
 
 def go_through(night: SteppedNight, *rules: dict[str, Any]) -> dict[str, Any]:
     night.simulator.set_rules(parse_rules(list(rules)))
-    run_id = night.collected(sla="96h")
-    for number in (1, 2):
-        if number > 1:
-            resubmit_failures(night.ledger, run_id, number)
-        for batch_id in plan_round(night.ledger, night.now, run_id, number):
-            night.submit(batch_id)
-            night.simulator.advance(DAY)
-            ingest(night.ledger, night.api, night.now, batch_id)
-    night.rescue(run_id)
-    publish(night.ledger, night.now, run_id, reports=night.folder / "reports")
-    return night.row("runs", run_id=run_id)
+    return night.through(night.collected(sla="96h"))
 
 
 def lineages(night: SteppedNight) -> set[tuple[tuple[str | None, str | None], ...]]:

@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 from click.testing import CliRunner, Result
-from tests.stepped_night import DAY, SteppedNight
+from tests.stepped_night import SteppedNight
 from tests.support import commit
 
 from backcast.cli import main
-from backcast.services.ingest import ingest
-from backcast.services.publish import publish
-from backcast.services.resubmit import resubmit_failures
-from backcast.services.rounds import plan_round
 from backcast_simulator.rules import parse_rules
 
 if TYPE_CHECKING:
@@ -33,17 +29,7 @@ def night(ledger: Ledger, tmp_path: Path) -> SteppedNight:
 
 
 def whole(night: SteppedNight, key: str, **params: Any) -> dict[str, Any]:
-    run_id = night.collected(key, sla="96h", **params)
-    for number in (1, 2):
-        if number > 1:
-            resubmit_failures(night.ledger, run_id, number)
-        for batch_id in plan_round(night.ledger, night.now, run_id, number):
-            night.submit(batch_id)
-            night.simulator.advance(DAY)
-            ingest(night.ledger, night.api, night.now, batch_id)
-    night.rescue(run_id)
-    publish(night.ledger, night.now, run_id, reports=night.folder / "reports")
-    return night.row("runs", run_id=run_id)
+    return night.through(night.collected(key, sla="96h", **params))
 
 
 def review_lane(night: SteppedNight, *arguments: str) -> Result:

@@ -111,6 +111,11 @@ class MessageBatchesApi:
         key = self._client.api_key or self._client.auth_token or ""
         return hmac.new(b"backcast key fingerprint", key.encode(), hashlib.sha256).hexdigest()[:16]
 
+    @property
+    def workspace(self) -> dict[str, str]:
+        """Which workspace this is, as the ledger writes it down: by address and key."""
+        return {"base_url": self.base_url, "key_fingerprint": self.key_fingerprint}
+
     def preflight(self, model: str) -> Preflight:
         """Ask for the model: shows that the API is there, takes our key, and has the model.
 

@@ -45,9 +45,14 @@ class Usage:
     cache_write_1h_tokens: int = 0
 
     @property
+    def cache_write_tokens(self) -> int:
+        """Tokens written to the cache, for however long."""
+        return self.cache_write_5m_tokens + self.cache_write_1h_tokens
+
+    @property
     def prompt_tokens(self) -> int:
         """Tokens of the whole prompt, cached or not."""
-        return self.input_tokens + self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
 
 
 def price_for(model: Model, prompt_tokens: int) -> Price:

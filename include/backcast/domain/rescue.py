@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from backcast.domain.capacity import Rate
 from backcast.domain.sla import LONGEST_SLA, Cutoffs, Terms, cutoffs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime, timedelta
 
 # How much of its time a run that is too large to be answered synchronously leaves to its batches first: most end
@@ -33,6 +34,11 @@ class RescueTerms:
     tokens_per_minute: float = Rate().tokens_per_minute
     when_unresolved: Literal["leave", "pay_again"] = "leave"
     first: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> RescueTerms:
+        """Return the terms given by name, in a workflow's file or in the ledger, and the usual ones for the rest."""
+        return cls(**{**given, "first": tuple(given.get("first", ()))})
 
     @property
     def rate(self) -> Rate:

@@ -99,8 +99,7 @@ def lock_run(connection: Connection, run_id: int) -> str:
 
 def rescue_terms_of(run: Row) -> RescueTerms:
     """Return how a run's documents may be answered synchronously."""
-    stored: dict[str, Any] = run["rescue"]
-    return RescueTerms(**{**stored, "first": tuple(stored.get("first", ()))})
+    return RescueTerms.of(run["rescue"])
 
 
 def selection_of(run: Row) -> Selection:

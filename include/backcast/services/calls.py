@@ -17,13 +17,15 @@ from backcast.domain.rescue import last_call_at
 from backcast.ledger.connection import Connection, Row, sql
 from backcast.ledger.runs import rescue_terms_of
 from backcast.services.acceptance import Judge
-from backcast.services.estimate import work_of_requests
+from backcast.services.estimate import shared_bytes, work_of_requests
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.ingest import usage_of
 from backcast.services.prompts import builder_of
 from backcast.settings import load_model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from backcast.anthropic_api.batches import MessageBatchesApi
     from backcast.services.open_run import Clock
 
@@ -73,14 +75,14 @@ class Calls:
         self._model = load_model(run["model"])
         self._judge = Judge(run["answer_schema"])
         self._build = builder_of(run)
-        self._workspace = {"base_url": api.base_url, "key_fingerprint": api.key_fingerprint}
+        self._workspace = api.workspace
+        self._shared_bytes = shared_bytes(run["system_template"], run["answer_schema"])
         self._refusals = 0
         self._held_until = clock()
         self.no_access: str | None = None
 
-    async def make(self) -> Pass:
+    async def make(self, waiting: Iterable[Row]) -> Pass:
         """Call once for each request that waits; what was refused for a passing reason waits for the next pass."""
-        waiting = self._connection.execute(sql("requests_to_call"), {"run_id": self._run["run_id"]}).fetchall()
         room, tasks = asyncio.Semaphore(self._rate.at_once), set[asyncio.Task[None]]()
         client = await self._api.connect()
         ended = Pass.DONE
@@ -130,8 +132,7 @@ class Calls:
         return Pass.STOPPED if self._stop_at is not None and moment > self._stop_at else Pass.DONE
 
     def _reserve(self, row: Row, now: datetime) -> datetime:
-        shared = len(self._run["system_template"].encode()) + len(self._run["answer_schema"].encode())
-        work = work_of_requests(1, row["prompt_bytes"], shared)
+        work = work_of_requests(1, row["prompt_bytes"], self._shared_bytes)
         reserved: Row | None = self._connection.execute(
             sql("reserve_capacity"),
             {
@@ -213,7 +214,7 @@ class Calls:
                     "input_tokens": usage.input_tokens,
                     "output_tokens": usage.output_tokens,
                     "cache_read_tokens": usage.cache_read_tokens,
-                    "cache_write_tokens": usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
+                    "cache_write_tokens": usage.cache_write_tokens,
                     "cost_usd": synchronous_cost(self._model, usage),
                     "now": self._clock(),
                 },

@@ -104,7 +104,7 @@ def _cancelable(connection: Connection, run_id: int) -> list[Row]:
 
 
 def _require_workspace(api: MessageBatchesApi, row: Row) -> None:
-    if (row["base_url"], row["key_fingerprint"]) != (api.base_url, api.key_fingerprint):
+    if {name: row[name] for name in api.workspace} != api.workspace:
         raise InputError(
             f"Batch {row['batch_id']} was sent to {row['base_url']} with the key {row['key_fingerprint']} (a "
             f"fingerprint), and ours is {api.key_fingerprint} at {api.base_url}: nothing was canceled. Set "

@@ -14,6 +14,7 @@ from backcast.ledger.connection import Connection, Ledger, sql
 from backcast.ledger.runs import load_run, lock_run
 from backcast.services.budget import reserve
 from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.holds import goes_on
 from backcast.services.rounds import INHERITED_ROUND, withdraw
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ def await_claims(ledger: Ledger, clock: Clock, run_id: int) -> dict[int, int]:
         What was asked for is then to be planned as the round `INHERITED_ROUND`.
     """
     with ledger.transaction() as connection:
-        state = lock_run(connection, run_id)
+        lock_run(connection, run_id)
         run = load_run(connection, run_id)
-        if state != "collected" or run["dry_run"] or run["canceled_at"] is not None:
+        if not goes_on(run):
             return {}
         connection.execute(sql("reuse_answers"), {"run_id": run_id})
         take_over(connection, clock, run_id)

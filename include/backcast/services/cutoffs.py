@@ -14,6 +14,7 @@ from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.runs import load_run, lock_run, rescue_terms_of
 from backcast.services.alerts import raise_alert
 from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.holds import goes_on
 from backcast.services.open_work import stop_batching_if_late, weigh
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def keep_cutoffs(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: i
     """
     with ledger.connect() as connection:
         run = load_run(connection, run_id)
-        if run["state"] != "collected" or run["dry_run"] or run["canceled_at"] is not None:
+        if not goes_on(run):
             return None
         now = clock()
         work = weigh(connection, now, run)
@@ -60,7 +61,7 @@ def keep_cutoffs(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: i
 
 def _cancel(connection: Connection, api: MessageBatchesApi, clock: Clock, run: Row, batch_ids: Sequence[int]) -> None:
     for batch in connection.execute(sql("live_batches"), {"run_id": run["run_id"]}).fetchall():
-        elsewhere = (batch["base_url"], batch["key_fingerprint"]) != (api.base_url, api.key_fingerprint)
+        elsewhere = {name: batch[name] for name in api.workspace} != api.workspace
         # One that was to be canceled before may go on, if whoever wanted to died, or the API was away.
         if elsewhere or (batch["batch_id"] not in batch_ids and batch["cut_off_at"] is None):
             continue

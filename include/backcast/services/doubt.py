@@ -57,7 +57,7 @@ def resolve_doubts(ledger: Ledger, api: MessageBatchesApi, clock: Clock) -> list
     Raises:
         ApiError: the list cannot be read; nothing is concluded from a part of it.
     """
-    workspace = {"base_url": api.base_url, "key_fingerprint": api.key_fingerprint}
+    workspace: Row = dict(api.workspace)
     with ledger.connect() as connection, tried_workspace(connection, workspace) as held:
         # Two that list at once would count one absence twice.
         return _resolve(connection, api, clock, workspace) if held else []

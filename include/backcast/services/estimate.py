@@ -38,9 +38,14 @@ def prompt_bytes(text: str) -> int:
     return len(number_lines(text).encode())
 
 
-def work_of_requests(requests: int, prompt_bytes: int, shared_bytes: int) -> Work:
+def shared_bytes(system_template: str, answer_schema: str) -> int:
+    """Return how many bytes every request of a prompt has beside its document."""
+    return len(system_template.encode()) + len(answer_schema.encode())
+
+
+def work_of_requests(requests: int, document_bytes: int, other_bytes: int) -> Work:
     """Estimate the work of requests about documents of so many bytes together, and what each has beside, in sum."""
-    prompts = estimate_tokens(int(prompt_bytes) + int(shared_bytes) + requests * _FENCE_BYTES)
+    prompts = estimate_tokens(int(document_bytes) + int(other_bytes) + requests * _FENCE_BYTES)
     return Work(requests, prompts + requests * _ANSWER_TOKENS)
 
 
@@ -49,7 +54,7 @@ class CostModel:
 
     def __init__(self, model: Model, system_template: str, answer_schema: str) -> None:
         self._model = model
-        self._shared_tokens = estimate_tokens(len(system_template.encode()) + len(answer_schema.encode()))
+        self._shared_tokens = estimate_tokens(shared_bytes(system_template, answer_schema))
 
     def usage(self, prompt_bytes: int) -> Usage:
         """Estimate the tokens of a request about a document of so many bytes, its lines numbered."""
@@ -64,10 +69,6 @@ class CostModel:
         """Return the most that such a request can cost: its answer may be as long as is allowed."""
         usage = replace(self.usage(prompt_bytes), output_tokens=max_tokens)
         return (synchronous_cost if synchronous else batch_cost)(self._model, usage)
-
-    def synchronous_usd(self, prompt_bytes: int) -> Decimal:
-        """Estimate what such a request costs synchronously."""
-        return synchronous_cost(self._model, self.usage(prompt_bytes))
 
 
 def check_api(api: MessageBatchesApi, workflow: str) -> None:

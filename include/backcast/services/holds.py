@@ -1,4 +1,4 @@
-"""What a held run may not do."""
+"""Whether a run goes on, and what a held one may not do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from backcast.domain.errors import HeldError
 
 if TYPE_CHECKING:
     from backcast.ledger.connection import Row
+
+
+def goes_on(run: Row) -> bool:
+    """Whether anything is still to be asked for a run: it has collected, and was neither published nor canceled."""
+    return run["state"] == "collected" and not run["dry_run"] and run["canceled_at"] is None
 
 
 def require_not_held(row: Row) -> None:

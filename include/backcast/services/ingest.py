@@ -204,7 +204,7 @@ def result_row(line: bytes, model: Model) -> tuple[Any, ...]:
         usage.input_tokens,
         usage.output_tokens,
         usage.cache_read_tokens,
-        usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
+        usage.cache_write_tokens,
         _money(batch_cost(model, usage)),
         _money(synchronous_cost(model, usage)),
     )

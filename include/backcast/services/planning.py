@@ -68,7 +68,7 @@ def plan_ahead(workflow: str | None, given: Mapping[str, Any], now: datetime) ->
         values = {
             **DEFAULTS,
             **_declared(workflow),
-            **{name: value for name, value in given.items() if value is not None},
+            **_known(given),
         }
         wish = _wish(values)
         return Planned(wish, make_plan(wish, now), _cost(values))

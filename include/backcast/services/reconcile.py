@@ -112,9 +112,7 @@ def long_idle(ledger: Ledger, clock: Clock, run_ids: Iterable[int]) -> list[int]
 
 def _unread(ledger: Ledger, api: MessageBatchesApi, clock: Clock) -> list[Row]:
     with ledger.connect() as connection:
-        rows = connection.execute(
-            sql("ended_unread"), {"base_url": api.base_url, "key_fingerprint": api.key_fingerprint}
-        ).fetchall()
+        rows = connection.execute(sql("ended_unread"), api.workspace).fetchall()
         for row in rows:
             _warn_before_gone(connection, clock, row)
     return [row for row in rows if row["gone_at"] is None]

@@ -14,7 +14,7 @@ from backcast.services.alerts import raise_alert
 from backcast.services.budget import reserve
 from backcast.services.calls import MOST_LOST, Calls, Pass, Pause
 from backcast.services.fault_points import FaultPoint, reached
-from backcast.services.holds import require_not_held
+from backcast.services.holds import goes_on, require_not_held
 from backcast.services.locks import tried_rescue
 from backcast.services.open_work import stop_batching_if_late, weigh
 from backcast.services.resubmit import Resubmission, decide
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from backcast.anthropic_api.batches import MessageBatchesApi
     from backcast.services.open_run import Clock
-
 
 _WAIT_FOR_ANOTHER_SECONDS: Final = 30.0
 
@@ -106,13 +105,13 @@ def _rescue(  # noqa: PLR0913  as above
     key = {"run_id": run_id}
     connection.execute(sql("lose_calls"), {**key, "now": clock()})
     while run := _decided(connection, clock, run_id, final=final):
-        _leave_lost(connection, run_id)
-        if not connection.execute(sql("requests_to_call"), key).fetchall():
+        waiting = _without_lost(connection, run_id, connection.execute(sql("requests_to_call"), key).fetchall())
+        if not waiting:
             return True
         require_not_held(run)
         _require_workspace(run, api)
         calls = Calls(connection=connection, api=api, clock=clock, run=run, pause=pause, stop_at=stop_at)
-        ended = asyncio.run(calls.make())
+        ended = asyncio.run(calls.make(waiting))
         if calls.no_access:
             raise RefusedError(f"Nothing more is answered synchronously: {calls.no_access}. Then clear this task.")
         if ended is Pass.STOPPED:
@@ -125,9 +124,9 @@ def _rescue(  # noqa: PLR0913  as above
 def _decided(connection: Connection, clock: Clock, run_id: int, *, final: bool) -> Row | None:
     """Decide what is to be answered synchronously now, and reserve the money for it; None when nothing is."""
     with connection.transaction():
-        state = lock_run(connection, run_id)
+        lock_run(connection, run_id)
         run = load_run(connection, run_id)
-        if state != "collected" or run["dry_run"] or run["canceled_at"] is not None:
+        if not goes_on(run):
             return None
         now = clock()
         stop_batching_if_late(connection, now, run)
@@ -155,12 +154,13 @@ def _require_workspace(run: Row, api: MessageBatchesApi) -> None:
         )
 
 
-def _leave_lost(connection: Connection, run_id: int) -> None:
-    waiting = connection.execute(sql("requests_to_call"), {"run_id": run_id}).fetchall()
+def _without_lost(connection: Connection, run_id: int, waiting: list[Row]) -> list[Row]:
+    """Leave unanswered what was lost too often, and return the rest."""
     lost = [row["request_id"] for row in waiting if row["lost"] >= MOST_LOST]
     if lost:
         why = f"lost: {MOST_LOST} synchronous calls for it had no known end, and may have been paid for"
         connection.execute(sql("leave_synchronous"), {"run_id": run_id, "why": why, "request_ids": lost})
+    return [row for row in waiting if row["lost"] < MOST_LOST]
 
 
 def _leave_the_rest(connection: Connection, clock: Clock, run: Row) -> None:

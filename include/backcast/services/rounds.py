@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from backcast.services.open_run import Clock
 
 FIRST_ROUND: Final = 1
-# What fails in the last round is given up.
+# What fails in the last round is answered synchronously, or given up.
 LAST_ROUND: Final = 2
-# Asks for what other runs had claimed and gave up. It goes beside the others, and what fails in it is given up.
+# Asks for what other runs had claimed and gave up. It goes beside the others, and what fails in it ends as in the last.
 INHERITED_ROUND: Final = 3
 # What is answered synchronously because no batch could answer it any more.
 RESCUE_ROUND: Final = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from backcast.domain.errors import InputError
 from backcast.domain.schedule import Slot
@@ -13,6 +13,8 @@ from backcast.services.planning import plan_ahead
 from backcast.settings import load_workflow, schedules_on
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from backcast.domain.plan import Plan
     from backcast.domain.schedule import Schedule
 
@@ -69,6 +71,11 @@ class RunOfSlot:
     interim: bool
 
 
+def starts_by_itself(declared: Mapping[str, Any]) -> bool:
+    """Whether a workflow, as its file declares it, has a schedule; else it is started by hand."""
+    return "due" in declared or "every" in declared
+
+
 def slot_of(workflow: str, at: datetime) -> RunOfSlot | None:
     """Return what the run of the slot at this moment must keep to; None when the workflow has no slot then."""
     try:
@@ -89,6 +96,6 @@ def _none(why: str) -> Scheduling:
 
 def _plan(workflow: str) -> Plan | None:
     declared = load_workflow(workflow)
-    if "due" not in declared and "every" not in declared:
+    if not starts_by_itself(declared):
         return None
     return plan_ahead(workflow, {}, _ANY_MONDAY).plan

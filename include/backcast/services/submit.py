@@ -142,8 +142,7 @@ def _intend(connection: Connection, api: MessageBatchesApi, clock: Clock, batch:
             sql("intend_batch"),
             {
                 "batch_id": batch["batch_id"],
-                "base_url": api.base_url,
-                "key_fingerprint": api.key_fingerprint,
+                **api.workspace,
                 "server_time": server_time,
                 "now": now,
                 "send_by": now + SEND_WITHIN,
