@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backcast.chunking import LineRange, Splitting, Unsplittable, split
+from backcast.chunking import LineRange, Splitting, Unsplittable, parsing, split
 from backcast.chunking.grammars import LANGUAGES, grammar
 from backcast.domain.lines import number_lines, split_lines
 
@@ -185,6 +185,13 @@ def test_what_cannot_be_parsed_is_split_by_blank_lines_and_indentation(language:
     text = "".join(f"%% section {i} ((\n    ]] deeper {{\n    '' deeper\n\n" for i in range(12))
     assert all(first.startswith("%% section") for first in _firsts(text, language, 200))
     assert _split(text, language, 200) == _split(text, "cobol", 200)
+
+
+def test_what_takes_too_long_to_parse_is_split_by_blank_lines_and_indentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "import os\n\n" + "".join(f"def f{i}(\n    a,\n):\n    return {i}\n\n" for i in range(200))
+    by_syntax = _split(text, "python", 200)
+    monkeypatch.setattr(parsing, "_LONGEST_SECONDS", -1.0)
+    assert _split(text, "python", 200) == _split(text, "cobol", 200) != by_syntax
 
 
 def test_an_unknown_language_shows_the_lines_that_enclose_a_part() -> None:

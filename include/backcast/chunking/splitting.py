@@ -17,8 +17,8 @@ from backcast.domain.lines import split_lines
 def split(text: str, language: str, *, budget_tokens: int, count_tokens: TokenCounter, overlap_lines: int) -> Splitting:
     """Split a document at the outermost boundaries that let each part fit.
 
-    Code is split by its syntax, prose by headings and paragraphs, and what is neither or cannot be parsed by blank
-    lines and indentation; where there is nothing else, between lines, but never within one.
+    Code is split by its syntax, prose by headings and paragraphs, and what is neither or cannot be parsed, or not in
+    about a second, by blank lines and indentation; where there is nothing else, between lines, but never within one.
 
     Args:
         text: the document; its lines end with line feeds. One without lines has no parts.

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tree_sitter import Language, Node, Parser
-
 from backcast.chunking.chunks import Block, LineRange, Outline, consecutive
 from backcast.chunking.heads import head_of, is_import, lines_of
+from backcast.chunking.parsing import parsed
 from backcast.chunking.pieces import divided, grouped, pieces_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from tree_sitter import Language, Node
 
     from backcast.chunking.indentation import Indented
     from backcast.chunking.pieces import Piece
@@ -29,11 +30,10 @@ def outline_by_syntax(text: str, grammar: Language, plain: Indented) -> Outline 
         grammar: of the language it is written in.
         plain: the same lines, for what has no syntax inside: long comments and strings.
     """
-    # What UTF-8 cannot hold takes no line feed with it, and lines are all that is read from the tree.
-    root = Parser(grammar).parse(text.encode("utf-8", "replace")).root_node
+    root = parsed(text, grammar)
     lines = LineRange(1, len(plain.lines))
-    nodes = root.children
-    if root.type == _ERROR or _misread(nodes) * 2 > lines.last:
+    nodes = root.children if root else []
+    if root is None or _misread(nodes) * 2 > lines.last:
         return None
     shared = tuple(lines_of(node) for node in nodes if is_import(node))
     tree = _Tree(plain)
