@@ -47,11 +47,13 @@ class AnalystAnswerer:
         document = find_document(last_user_text(params))
         if document is None:
             return self._echo.answer(params)
-        return self._analyse(document.path, document.language, document.text, shape_of(params))
+        return self._analyse(document.path, document.language, document.text, document.numbers, shape_of(params))
 
 
-def _analysis_json(path: str, language: str, text: str, shape: AnswerShape) -> str:
+def _analysis_json(path: str, language: str, text: str, numbers: tuple[int, ...], shape: AnswerShape) -> str:
     findings = analyse(path, language, text, shape)
+    for finding in findings if numbers else ():
+        finding.update({name: numbers[finding[name] - 1] for name in ("line_start", "line_end") if name in finding})
     return orjson.dumps({"findings": findings}).decode()
 
 

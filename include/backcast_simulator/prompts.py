@@ -25,11 +25,15 @@ _LINE_NUMBER = re.compile(r"^ *\d+\| ?")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The document found in a prompt: its text without line numbers, its path and its language."""
+    """The document found in a prompt: its text without line numbers, its path and its language.
+
+    `numbers` are those that its lines carry in the prompt, where they do not simply count from 1: it is a part then.
+    """
 
     path: str
     language: str
     text: str
+    numbers: tuple[int, ...] = ()
 
     @property
     def lines(self) -> list[str]:
@@ -107,7 +111,10 @@ def find_document(text: str) -> Document | None:
         attributes = {name: _unquote(value) for name, value in _ATTRIBUTE.findall(opening["attributes"])}
         body = text[opening.end() : max(end, opening.end())]
         return Document(
-            path=attributes.get("path", ""), language=attributes.get("language", ""), text=_without_numbers(body)
+            path=attributes.get("path", ""),
+            language=attributes.get("language", ""),
+            text=_without_numbers(body),
+            numbers=_numbers(body),
         )
     return None
 
@@ -118,3 +125,12 @@ def _unquote(value: str) -> str:
 
 def _without_numbers(body: str) -> str:
     return "\n".join(_LINE_NUMBER.sub("", line, count=1) for line in body.split("\n"))
+
+
+def _numbers(body: str) -> tuple[int, ...]:
+    numbers: list[int] = []
+    for line in body.split("\n"):
+        found = _LINE_NUMBER.match(line)
+        # A line without one, such as the mark of a gap, stands for the next.
+        numbers.append(int(found[0].strip(" |")) if found else (numbers[-1] if numbers else 0) + 1)
+    return () if numbers == list(range(1, len(numbers) + 1)) else tuple(numbers)

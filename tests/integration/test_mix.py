@@ -24,8 +24,15 @@ RULES: list[dict[str, Any]] = [
     {"match": "refused_", "outcome": "refusal"},
     {"match": "errored_", "outcome": "errored", "error_type": "overloaded_error", "attempts": [1]},
     {"match": "expired_", "outcome": "expired", "attempts": [1]},
+    {
+        "match": "long_",
+        "when": {"prompt_lacks": "This is part"},
+        "outcome": "invalid_request",
+        "message": "prompt is too long: 10000 tokens > 9000 maximum",
+    },
 ]
-KINDS = ["truncated", "malformed", "refused", "errored", "expired"]
+KINDS = ["truncated", "malformed", "refused", "errored", "expired", "long"]
+MOST_PARTS = 3
 
 
 def test_all_but_what_is_refused_is_answered_and_at_most_a_quarter_more_is_paid(ledger: Ledger, tmp_path: Path) -> None:
@@ -33,7 +40,9 @@ def test_all_but_what_is_refused_is_answered_and_at_most_a_quarter_more_is_paid(
     (night.repository / "module0.py").unlink()
     for number in range(DOCUMENTS):
         kind = KINDS[number // SHARE] if number < SHARE * len(KINDS) else "plain"
-        (night.repository / f"{kind}_{number}.py").write_text(f"VALUE = {number}\n")
+        lines = 100 if kind == "long" else 1
+        text = "".join(f"VALUE_{line} = {number}\n" for line in range(lines))
+        (night.repository / f"{kind}_{number}.py").write_text(text)
     commit(night.repository, "the mix")
     night.simulator.set_rules(parse_rules(RULES))
 
@@ -45,8 +54,12 @@ def test_all_but_what_is_refused_is_answered_and_at_most_a_quarter_more_is_paid(
     with ledger.connect() as connection:
         rows = connection.execute(
             "SELECT path, array_agg(coalesce(cause, 'accepted') ORDER BY attempt) AS causes "
-            "FROM requests JOIN documents USING (document_id) GROUP BY path"
+            "FROM requests JOIN documents USING (document_id) WHERE remedy IS DISTINCT FROM 'merged' GROUP BY path"
         ).fetchall()
+    parts = Counter(len(row["causes"]) - 1 for row in rows if row["causes"][0] == "too_long")
+    assert sum(parts.values()) == SHARE
+    assert max(parts) <= MOST_PARTS
+    rows = [row for row in rows if row["causes"][0] != "too_long"]
     # No accepted document goes again, and none goes again for what it did not fail of.
     assert all("accepted" not in row["causes"][:-1] for row in rows)
     assert Counter(tuple(row["causes"]) for row in rows) == {
@@ -56,5 +69,6 @@ def test_all_but_what_is_refused_is_answered_and_at_most_a_quarter_more_is_paid(
         ("refused", "refused"): SHARE,
         ("passing", "accepted"): 2 * SHARE,
     }
-    # Errored and expired ones were not billed, the other failures twice.
-    assert len(billed) == DOCUMENTS + 3 * SHARE
+    # Errored and expired ones and what was too long were not billed, the other failures twice.
+    more_parts = sum((count - 1) * documents for count, documents in parts.items())
+    assert len(billed) == DOCUMENTS + 3 * SHARE + more_parts

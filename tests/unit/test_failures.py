@@ -89,7 +89,8 @@ STANDARD, EXAMPLE, SIMPLE = Variant.STANDARD, Variant.WORKED_EXAMPLE, Variant.SI
         (Cause.PASSING, "", 3, 100, NextAttempt(Remedy.GIVE_UP, 100)),
         (Cause.TRUNCATED, "", 1, 100, NextAttempt(Remedy.MORE_MAX_TOKENS, 200)),
         (Cause.TRUNCATED, "", 1, 600, NextAttempt(Remedy.MORE_MAX_TOKENS, 1000)),
-        (Cause.TRUNCATED, "", 1, 1000, NextAttempt(Remedy.GIVE_UP, 1000)),
+        (Cause.TRUNCATED, "", 1, 1000, NextAttempt(Remedy.SPLIT, 1000)),
+        (Cause.TOO_LONG, "", 1, 100, NextAttempt(Remedy.SPLIT, 100)),
         (Cause.LIMIT_TOO_HIGH, LIMIT_TEXT, 1, 9000, NextAttempt(Remedy.CLAMP_MAX_TOKENS, 4096)),
         (Cause.LIMIT_TOO_HIGH, LIMIT_TEXT, 1, 4096, NextAttempt(Remedy.GIVE_UP, 4096)),
         (Cause.MALFORMED, "", 1, 100, NextAttempt(Remedy.WORKED_EXAMPLE, 100, EXAMPLE)),
@@ -137,3 +138,10 @@ def test_whatever_else_is_changed_keeps_the_form_that_was_reached() -> None:
 @pytest.mark.parametrize("cause", Cause)
 def test_after_three_attempts_nothing_is_tried_again(cause: Cause) -> None:
     assert next_attempt(cause, "", Tried(3, 100), Means(1000, frozenset(Variant))).remedy is Remedy.GIVE_UP
+
+
+@pytest.mark.parametrize("cause", [Cause.TOO_LONG, Cause.TRUNCATED])
+@pytest.mark.parametrize(("splits", "remedy"), [(0, Remedy.SPLIT), (1, Remedy.SPLIT), (2, Remedy.GIVE_UP)])
+def test_a_document_is_split_twice_at_most(cause: Cause, splits: int, remedy: Remedy) -> None:
+    tried = Tried(1, 1000, splits=splits)
+    assert next_attempt(cause, "", tried, Means(1000, frozenset(Variant))).remedy is remedy

@@ -2,6 +2,7 @@
 
 from backcast.chunking.chunks import Chunk, LineRange, Splitting, TokenCounter, Unsplittable
 from backcast.chunking.merging import PartFindings, in_document_lines, merge_findings
+from backcast.chunking.sheet import shown
 from backcast.chunking.splitting import split
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "Unsplittable",
     "in_document_lines",
     "merge_findings",
+    "shown",
     "split",
 ]

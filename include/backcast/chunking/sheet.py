@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from backcast.chunking.chunks import Chunk, LineRange
+from backcast.domain.lines import split_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,3 +52,8 @@ class Sheet:
         text = "\n".join(self._lines[shown_first - 1 : core.last])
         numbered = self.numbered((*context, LineRange(shown_first, core.last)))
         return Chunk(core.first, core.last, shown_first, context, text, numbered)
+
+
+def shown(text: str, ranges: Iterable[LineRange]) -> str:
+    """Show ranges of a document's lines, which are in order, as `Chunk.numbered` does."""
+    return Sheet(split_lines(text)).numbered(ranges)

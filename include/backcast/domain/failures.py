@@ -34,6 +34,7 @@ class Remedy(StrEnum):
     CLAMP_MAX_TOKENS = "clamp_max_tokens"
     WORKED_EXAMPLE = "worked_example"
     SIMPLIFIED_PROMPT = "simplified_prompt"
+    SPLIT = "split"
     GIVE_UP = "give_up"
 
 
@@ -54,12 +55,14 @@ class Tried:
         max_tokens: what the last one was sent with.
         variant: the form of the prompt that the last one was sent with.
         variants: all forms that were tried.
+        splits: in how many steps the part that it is about was split off; 0 for a whole document.
     """
 
     attempts: int
     max_tokens: int
     variant: Variant = Variant.STANDARD
     variants: frozenset[Variant] = frozenset({Variant.STANDARD})
+    splits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class NextAttempt:
 
 
 MAX_ATTEMPTS = 3
+MAX_SPLITS = 2
 _PASSING_ERRORS = frozenset({"api_error", "overloaded_error", "timeout_error", "rate_limit_error"})
 _NO_ACCESS_ERRORS = frozenset({"authentication_error", "billing_error", "permission_error"})
 _PASSING_RESULTS = frozenset({"expired", "canceled", "missing"})
@@ -159,6 +163,8 @@ def next_attempt(cause: Cause, detail: str, tried: Tried, means: Means) -> NextA
         case Cause.TRUNCATED if tried.max_tokens < means.model_limit:
             most = min(2 * tried.max_tokens, means.model_limit)
             return replace(same, remedy=Remedy.MORE_MAX_TOKENS, max_tokens=most)
+        case Cause.TOO_LONG | Cause.TRUNCATED if tried.splits < MAX_SPLITS:
+            return replace(same, remedy=Remedy.SPLIT)
         case Cause.LIMIT_TOO_HIGH:
             limit = _limit(detail, means.model_limit)
             fits = 0 < limit < tried.max_tokens

@@ -60,7 +60,7 @@ class PromptVersion:
         """SHA-256 over all of it: whatever changes an answer changes the hash."""
         examples = [text for example in self.examples for text in (example.language, example.document, example.answer)]
         more = [self.simplified_template, *examples] if self.simplified_template or examples else []
-        return _digest(self.system_template, self.document_template, self.answer_schema, *more)
+        return digest(self.system_template, self.document_template, self.answer_schema, *more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +90,14 @@ class RunSettings:
 
 def answer_key(content_hash: str, prompt_hash: str, model: str) -> str:
     """Return the identity of an answer: the same content, prompt, schema and model have the same one."""
-    return _digest(content_hash, prompt_hash, model)
+    return digest(content_hash, prompt_hash, model)
 
 
-def _digest(*parts: str) -> str:
-    digest = hashlib.sha256()
+def digest(*parts: str) -> str:
+    """Return the SHA-256 of a list of texts."""
+    sha256 = hashlib.sha256()
     for part in parts:
         encoded = part.encode()
         # The length first, so that no two lists of parts run together into the same bytes.
-        digest.update(len(encoded).to_bytes(8, "big") + encoded)
-    return digest.hexdigest()
+        sha256.update(len(encoded).to_bytes(8, "big") + encoded)
+    return sha256.hexdigest()

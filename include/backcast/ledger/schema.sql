@@ -188,6 +188,9 @@ CREATE TABLE requests (
     risked_usd numeric NOT NULL DEFAULT 0,
     left_because text,
     variant text NOT NULL DEFAULT 'standard' CHECK (variant IN ('standard', 'worked_example', 'simplified')),
+    -- Which lines of its document it asks about; null: all of them.
+    part jsonb,
+    part_number integer NOT NULL DEFAULT 0 CHECK (part_number >= 0),
     UNIQUE (request_id, state),
     UNIQUE (batch_id, position),
     -- A child exists only when its parent has failed, which it does only by a stored result; and it stays failed.
@@ -201,8 +204,10 @@ CREATE TABLE requests (
     CONSTRAINT synchronous_is_in_no_batch CHECK (NOT synchronous OR batch_id IS NULL)
 );
 CREATE UNIQUE INDEX one_root_a_document ON requests (run_id, answer_key) WHERE parent_id IS NULL;
-CREATE UNIQUE INDEX one_child_a_request ON requests (parent_id) WHERE parent_id IS NOT NULL;
+-- Its parts, where it was split, or else one.
+CREATE UNIQUE INDEX one_child_a_request ON requests (parent_id, part_number) WHERE parent_id IS NOT NULL;
 CREATE INDEX requests_by_lineage ON requests (run_id, answer_key);
+CREATE INDEX requests_by_document ON requests (document_id);
 CREATE INDEX requests_by_run ON requests (run_id, round, state);
 -- A content is asked for by one run at a time, from when its request is made until it is answered or given up.
 CREATE UNIQUE INDEX one_claim_a_content ON requests (answer_key, simulated) WHERE claims;
@@ -256,8 +261,11 @@ CREATE TABLE results (
     simulated boolean NOT NULL,
     call_id bigint UNIQUE REFERENCES calls,
     CONSTRAINT result_of_a_batch_or_a_call CHECK (
-        (batch_id IS NULL) = (wire_id IS NULL) AND (batch_id IS NULL) = (call_id IS NOT NULL)),
-    CHECK (result_type = 'succeeded' OR (cost_usd = 0 AND verdict IS DISTINCT FROM 'accepted'))
+        CASE WHEN result_type IN ('merged', 'adopted') THEN batch_id IS NULL AND wire_id IS NULL AND call_id IS NULL
+             ELSE (batch_id IS NULL) = (wire_id IS NULL) AND (batch_id IS NULL) = (call_id IS NOT NULL) END),
+    -- What was merged of parts, or adopted from another run, was paid for there.
+    CHECK (result_type = 'succeeded'
+           OR (cost_usd = 0 AND (verdict IS DISTINCT FROM 'accepted' OR result_type IN ('merged', 'adopted'))))
 );
 CREATE INDEX results_unjudged ON results (batch_id) WHERE verdict IS NULL;
 CREATE INDEX accepted_answers ON results (answer_key) WHERE verdict = 'accepted';

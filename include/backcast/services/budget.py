@@ -64,9 +64,9 @@ def _limits(run: Row, committed: Row) -> list[_Limit]:
 
 def _reservations(run: Row, unreserved: list[Row], limits: list[_Limit]) -> Iterator[tuple[Any, ...]]:
     costs = CostModel(load_model(run["model"]), run["system_template"], run["answer_schema"])
-    longest_example = _longest_example(run)
+    example = longest_example(run)
     for row in unreserved:
-        shown = row["prompt_bytes"] + (longest_example if row["variant"] == Variant.WORKED_EXAMPLE else 0)
+        shown = row["prompt_bytes"] + (example if row["variant"] == Variant.WORKED_EXAMPLE else 0)
         most = costs.most_usd(shown, row["max_tokens"], synchronous=row["synchronous"])
         own = [limit for limit in limits if limit.holds_for(row)]
         short = next((limit.told for limit in own if most > limit.left), None)
@@ -76,6 +76,7 @@ def _reservations(run: Row, unreserved: list[Row], limits: list[_Limit]) -> Iter
         yield row["request_id"], most, f"budget: the {short} does not cover this request" if short else None
 
 
-def _longest_example(run: Row) -> int:
+def longest_example(run: Row) -> int:
+    """Return the bytes of the longest worked example of a run's prompt version, 0 when it has none."""
     examples = run["examples"].values()
     return max((prompt_bytes(shown["document"]) + len(shown["answer"].encode()) for shown in examples), default=0)

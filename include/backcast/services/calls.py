@@ -20,7 +20,7 @@ from backcast.services.acceptance import Judge
 from backcast.services.estimate import shared_bytes, work_of_requests
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.ingest import usage_of
-from backcast.services.prompts import builder_of
+from backcast.services.prompts import builder_of, params_of
 from backcast.settings import load_model
 
 if TYPE_CHECKING:
@@ -154,8 +154,7 @@ class Calls:
     async def _call(self, client: AsyncClient, request_id: int, call_id: int) -> None:
         reached(FaultPoint.RESCUE_CALL_WRITTEN)
         row = self._connection.execute(sql("request_to_call"), {"request_id": request_id}).fetchone() or {}
-        about = (row["path"], row["language"], row["content_hash"], row["body"])
-        params = self._build(*about, row["max_tokens"], row["variant"])
+        params = params_of(self._build, row)
         reply = await send_message(client, params, self._rate.longest_call)
         reached(FaultPoint.RESCUE_CALL_ANSWERED)
         if isinstance(reply, Refused | Lost):

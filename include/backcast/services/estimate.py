@@ -61,6 +61,10 @@ class CostModel:
         document = estimate_tokens(prompt_bytes + _FENCE_BYTES)
         return Usage(input_tokens=self._shared_tokens + document, output_tokens=_ANSWER_TOKENS)
 
+    def other_tokens(self, example_bytes: int = 0) -> int:
+        """Estimate the tokens of all that is sent beside a document, or a part of one."""
+        return self._shared_tokens + estimate_tokens(example_bytes + _FENCE_BYTES)
+
     def batch_usd(self, prompt_bytes: int) -> Decimal:
         """Estimate what such a request costs in a batch."""
         return batch_cost(self._model, self.usage(prompt_bytes))

@@ -12,10 +12,12 @@ from backcast.domain.errors import ApiError, HeldError, InDoubtError, InputError
 from backcast.domain.pricing import Model, Usage, batch_cost, synchronous_cost
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in, copy_in_chunks, stream
+from backcast.ledger.runs import lock_run
 from backcast.services.acceptance import Judge
 from backcast.services.alerts import raise_alert
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.locks import held_batch
+from backcast.services.merge import merge_parts
 from backcast.settings import load_model
 
 if TYPE_CHECKING:
@@ -87,6 +89,9 @@ def _ingest(connection: Connection, api: MessageBatchesApi, clock: Clock, batch:
     _hold_run_if_canceled_by_another(connection, clock, batch, seen)
     _judge(connection, clock, batch)
     reached(FaultPoint.INGEST_JUDGED)
+    with connection.transaction():
+        lock_run(connection, batch["run_id"])
+        merge_parts(connection, clock(), batch)
 
 
 def _require_not_awaited(batch: Row, seen: ApiBatch) -> None:

@@ -12,6 +12,8 @@ from jinja2 import Environment, StrictUndefined
 from backcast.anthropic_api.structured import output_config
 from backcast.domain.failures import Variant
 from backcast.domain.lines import number_lines
+from backcast.domain.parts import Part
+from backcast.services.parts import shown_part
 
 if TYPE_CHECKING:
     from backcast.ledger.connection import Row
@@ -45,7 +47,7 @@ def request_builder(  # noqa: PLR0913  the parts of a prompt version
     examples: Mapping[str, Mapping[str, str]] | None = None,
     structured: bool = False,
 ) -> Build:
-    """Return a function of path, language, content hash, text, max_tokens and variant that gives a request's `params`.
+    """Return a function of path, language, content hash, text, max_tokens, variant and part that gives `params`.
 
     What all requests share comes first, so that the API's prompt cache can hold it. The fence around a document
     carries digits of its own hash: a document cannot contain them, so it cannot close its fence. A worked example is
@@ -61,34 +63,49 @@ def request_builder(  # noqa: PLR0913  the parts of a prompt version
     worked = examples or {}
     asked_for = {"output_config": output_config(answer_schema)} if structured else {}
 
-    def shown(path: str, language: str, content_hash: str, text: str) -> str:
+    def shown(path: str, language: str, content_hash: str, numbered_lines: str) -> str:
         return document.render(
             fence=content_hash[:_FENCE_DIGITS],
             path=quoteattr(path),
             language=quoteattr(language),
-            numbered_lines=number_lines(text),
+            numbered_lines=numbered_lines,
         )
 
     def example_turns(language: str) -> list[dict[str, str]]:
         name = language if language in worked else min(worked)
         example = worked[name]
         content_hash = hashlib.sha256(example["document"].encode()).hexdigest()
-        asked = shown(f"example/{name}", name, content_hash, example["document"])
+        asked = shown(f"example/{name}", name, content_hash, number_lines(example["document"]))
         return [{"role": "user", "content": asked}, {"role": "assistant", "content": example["answer"]}]
 
     def build(  # noqa: PLR0913, PLR0917  what a request is about
-        path: str, language: str, content_hash: str, text: str, max_tokens: int, variant: str = Variant.STANDARD
+        path: str,
+        language: str,
+        content_hash: str,
+        text: str,
+        max_tokens: int,
+        variant: str = Variant.STANDARD,
+        part: Part | None = None,
     ) -> dict[str, Any]:
+        asked = shown(path, language, content_hash, shown_part(text, part) if part else number_lines(text))
+        own = f"{asked}\n\n{part.told()}" if part else asked
         earlier = example_turns(language) if variant == Variant.WORKED_EXAMPLE else []
         return {
             "model": model,
             "max_tokens": max_tokens,
             "system": [{"type": "text", "text": systems[variant == Variant.SIMPLIFIED]}],
             **asked_for,
-            "messages": [*earlier, {"role": "user", "content": shown(path, language, content_hash, text)}],
+            "messages": [*earlier, {"role": "user", "content": own}],
         }
 
     return build
+
+
+def params_of(build: Build, row: Row) -> dict[str, Any]:
+    """Return the `params` of a request as a row of `requests_to_send` or `request_to_call` tells it."""
+    part = Part.stored(row["part"]) if row["part"] else None
+    about = (row["path"], row["language"], row["content_hash"], row["body"])
+    return build(*about, row["max_tokens"], row["variant"], part)
 
 
 def variants_of(row: Row) -> frozenset[Variant]:

@@ -23,6 +23,7 @@ from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.first_pass import first_pass_of_run
 from backcast.services.found import finding_of
 from backcast.services.lineages import retried_documents
+from backcast.services.merge import merge_parts
 from backcast.services.review_lane import open_items, review_lane_file
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
             connection.execute(sql("close_estimate"), {"run_id": run_id})
             return Publication(None)
         _require_answers(connection, run_id)
+        merge_parts(connection, clock(), run)
         _settle(connection, run)
         open_items(connection, clock(), run_id)
         report = _report(connection, {**run, "published_at": clock()})
@@ -95,6 +97,7 @@ def _settle(connection: Connection, run: Row) -> None:
     connection.execute(sql("reuse_answers"), key)
     connection.execute(sql("settle_unanswered"), key)
     connection.execute(sql("release_claims"), {**key, "now": None})
+    connection.execute(sql("release_split"), key)
     copy_in_chunks(connection, "copy_findings", _finding_rows(connection, run))
 
 

@@ -16,6 +16,7 @@ from backcast.services.calls import MOST_LOST, Calls, Pass, Pause
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import goes_on, require_not_held
 from backcast.services.locks import tried_rescue
+from backcast.services.merge import merge_parts
 from backcast.services.open_work import stop_batching_if_late, weigh
 from backcast.services.resubmit import Resubmission, decide
 from backcast.services.rounds import RESCUE_ROUND
@@ -129,6 +130,7 @@ def _decided(connection: Connection, clock: Clock, run_id: int, *, final: bool) 
         if not goes_on(run):
             return None
         now = clock()
+        merge_parts(connection, now, run)
         stop_batching_if_late(connection, now, run)
         if final or _is_cut_off(connection, now, run):
             require_not_held(run)

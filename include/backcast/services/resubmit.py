@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from backcast.domain.failures import Cause, Means, Remedy, Tried, Variant, next_attempt
 from backcast.ledger.connection import Connection, Ledger, Row, sql
@@ -14,6 +16,7 @@ from backcast.services.budget import reserve
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import require_not_held
 from backcast.services.open_work import weigh
+from backcast.services.parts import Splitter
 from backcast.services.prompts import variants_of
 from backcast.settings import load_model
 
@@ -80,15 +83,28 @@ def decide(connection: Connection, run: Row, key: Row, resubmission: Resubmissio
     connection.execute(sql("decide_failures"), key)
     connection.execute(sql("create_child_requests"), key)
     connection.execute(sql("drop_remedies"))
+    connection.execute(sql("adopt_parts"), key)
+    connection.execute(sql("release_split"), key)
     reserve(connection, run)
 
 
 def _remedies(connection: Connection, run: Row, key: Row, resubmission: Resubmission) -> Iterator[tuple[Any, ...]]:
-    means = Means(load_model(run["model"]).max_output_tokens, variants_of(run))
-    for row in stream(connection, "failed_requests", key):
+    means, splitter = Means(load_model(run["model"]).max_output_tokens, variants_of(run)), Splitter(run)
+    for row in stream(connection, "failed_requests", key, at_a_time=50):
         cause = Cause(row["cause"])
-        tried = Tried(row["attempts"], row["max_tokens"], Variant(row["variant"]), frozenset(row["variants"]))
+        forms = (Variant(row["variant"]), frozenset(Variant(variant) for variant in row["variants"]))
+        tried = Tried(row["attempts"], row["max_tokens"], *forms, splits=row["splits"])
         following = next_attempt(cause, row["detail"], tried, means)
+        again = (row["request_id"], following.remedy, following.max_tokens, following.variant)
+        if following.remedy is Remedy.SPLIT:
+            parts = splitter.parts(row, cause)
+            if isinstance(parts, str):
+                connection.execute(sql("explain_failure"), {"request_id": row["request_id"], "why": parts})
+                following = replace(following, remedy=Remedy.GIVE_UP)
+            else:
+                for part in parts:
+                    shown = orjson.dumps(asdict(part)).decode()
+                    yield *again, shown, part.number, part.answer_key(row["document_key"])
+        elif following.remedy is not Remedy.GIVE_UP:
+            yield *again, None, 0, None
         resubmission.counts[cause, following.remedy] += 1
-        if following.remedy is not Remedy.GIVE_UP:
-            yield row["request_id"], following.remedy, following.max_tokens, following.variant

@@ -105,6 +105,7 @@ def withdraw(connection: Connection, run_id: int, why: str, now: datetime | None
     """
     withdrawn = connection.execute(sql("withdraw_batches"), {"run_id": run_id, "note": why}).fetchall()
     connection.execute(sql("release_claims"), {"run_id": run_id, "now": now})
+    connection.execute(sql("release_split"), {"run_id": run_id})
     return [row["batch_id"] for row in withdrawn]
 
 

@@ -18,7 +18,7 @@ from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import require_not_held
 from backcast.services.locks import held_batch
 from backcast.services.open_work import stop_batching_if_late
-from backcast.services.prompts import builder_of
+from backcast.services.prompts import builder_of, params_of
 from backcast.services.rounds import replace_batch
 
 if TYPE_CHECKING:
@@ -217,8 +217,7 @@ def request_body(connection: Connection, batch: Row) -> Iterator[bytes]:
     buffer = bytearray(b'{"requests":[')
     rows = stream(connection, "requests_to_send", {"batch_id": batch["batch_id"]}, at_a_time=50)
     for index, row in enumerate(rows):
-        about = (row["path"], row["language"], row["content_hash"], row["body"])
-        params = build(*about, row["max_tokens"], row["variant"])
+        params = params_of(build, row)
         buffer += b"," if index else b""
         buffer += orjson.dumps({"custom_id": row["wire_id"], "params": params})
         if len(buffer) >= _CHUNK_BYTES:

@@ -2,5 +2,6 @@
 SELECT count(*) FILTER (WHERE synchronous AND state = 'accepted') AS answered,
        count(*) FILTER (WHERE left_because IS NOT NULL AND state = 'open') AS left,
        count(*) FILTER (WHERE synchronous AND state = 'open' AND claims AND left_because IS NULL) AS waiting,
-       count(*) FILTER (WHERE state = 'failed' AND claims) AS undecided
+       count(*) FILTER (WHERE state = 'failed' AND claims AND NOT EXISTS (
+           SELECT FROM requests AS child WHERE child.parent_id = requests.request_id)) AS undecided
 FROM requests WHERE run_id = %(run_id)s;

@@ -6,7 +6,8 @@ SELECT runs.run_id, runs.workflow, runs.external_key, runs.deadline, runs.held_b
         WHERE alerts.subject = runs.external_key) AS raised
 FROM runs,
 LATERAL (SELECT count(*) FILTER (WHERE parent_id IS NULL) AS requests,
-                count(*) FILTER (WHERE parent_id IS NULL) - count(*) FILTER (WHERE requests.state = 'accepted') AS open
+                count(*) FILTER (WHERE parent_id IS NULL) - count(*) FILTER (
+                    WHERE requests.state = 'accepted' AND part IS NULL) AS open
          FROM requests WHERE requests.run_id = runs.run_id) AS counted,
 LATERAL (SELECT count(*) FILTER (WHERE batches.state IN ('intended', 'in_doubt')) AS in_doubt,
                 coalesce(array_agg(batches.api_batch_id ORDER BY batches.batch_id)
