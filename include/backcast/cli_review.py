@@ -54,6 +54,8 @@ def show(*, item: int, as_json: bool, ledger: str) -> None:
     click.echo(f"{shown.item['state']}: {shown.item['reason']}")
     for attempt in shown.attempts:
         where = "synchronously" if attempt["synchronous"] else "in a batch"
+        if attempt["line_start"] is not None:
+            where += f", lines {attempt['line_start']} to {attempt['line_end']}"
         click.echo(
             f"\nr{attempt['round']} {attempt['remedy'] or 'first'} {where}: {attempt['cause']}, {attempt['detail']}"
         )

@@ -13,6 +13,7 @@ from tests.stepped_night import DAY, SteppedNight
 from tests.support import commit
 
 from backcast.services import fault_points
+from backcast.services.cancel import cancel_run
 from backcast.services.claims import await_claims
 from backcast.services.fault_points import FaultPoint
 from backcast.services.ingest import ingest
@@ -270,3 +271,73 @@ def test_an_answer_that_is_too_long_for_the_model_is_asked_for_in_halves(night: 
     night.rescue(run_id)
     assert published(night, run_id)["answered"] == 2
     assert len(parts(night)) >= 2
+
+
+def split_and_sent(night: SteppedNight) -> tuple[int, int]:
+    """Return a run whose parts are at the API, and their batch."""
+    rules(night)
+    run_id = night.collected(sla="96h")
+    go_through(night, run_id, 1)
+    resubmit_failures(night.ledger, run_id, 2)
+    [batch_id] = plan_round(night.ledger, night.now, run_id, 2)
+    return run_id, night.submit(batch_id)
+
+
+def test_the_parts_of_a_run_that_was_left_are_waited_for_and_their_answer_is_reused(night: SteppedNight) -> None:
+    first, batch_id = split_and_sent(night)
+    second = night.collected("dag/2", sla="96h")
+    with night.ledger.connect() as connection:
+        connection.execute("UPDATE runs SET left_at = now() WHERE run_id = %s", [first])
+    assert await_claims(night.ledger, night.now, second) == {first: 1}
+    night.simulator.advance(DAY)
+    # As the reconciliation does.
+    ingest(night.ledger, night.api, night.now, batch_id)
+    assert await_claims(night.ledger, night.now, second) == {}
+    assert published(night, second)["reused"] == 2
+    assert billed(night) == PARTS + 1
+    assert no_claims(night)
+
+
+def test_what_a_canceled_run_had_split_is_free_when_its_parts_have_ended(night: SteppedNight) -> None:
+    first, batch_id = split_and_sent(night)
+    second = night.collected("dag/2", sla="96h")
+    cancel_run(night.ledger, night.api, night.now, first)
+    assert await_claims(night.ledger, night.now, second) == {first: 1}
+    night.simulator.advance(DAY)
+    ingest(night.ledger, night.api, night.now, batch_id)
+    assert await_claims(night.ledger, night.now, second) == {}
+    go_through(night, second, INHERITED_ROUND)
+    night.rescue(second)
+    assert published(night, second)["unanswered"] == 0
+    assert no_claims(night)
+    # Whatever the canceled run had paid for is not paid for again.
+    assert len(set(night.paid())) == billed(night)
+
+
+def test_a_run_that_wants_everything_anew_asks_for_the_parts_again(night: SteppedNight) -> None:
+    rules(night)
+    whole_night(night)
+    assert whole_night(night, key="dag/2", full="true")["answered"] == 2
+    assert billed(night) == 2 * (PARTS + 1)
+
+
+def test_parts_beyond_the_budget_are_left_and_said_so(night: SteppedNight) -> None:
+    rules(night)
+    run_id = night.collected(sla="96h")
+    go_through(night, run_id, 1)
+    with night.ledger.connect() as connection:
+        # Enough for two parts.
+        spent = (
+            "(SELECT sum(coalesce(results.cost_usd, 0)) FROM results) + 1.7 * (SELECT max(reserved_usd) FROM requests)"
+        )
+        connection.execute(f"UPDATE runs SET max_usd = {spent}")  # type: ignore[arg-type]
+    go_through(night, run_id, 2)
+    night.rescue(run_id)
+    done = published(night, run_id)
+    states = [part["state"] for part in parts(night)]
+    assert "open" in states
+    assert done["unanswered"] == 1
+    assert "budget: " in long_outcome(night, run_id)["reason"]
+    assert long_outcome(night, run_id)["reason"].startswith("lines ")
+    assert not rows(night, "SELECT FROM review_lane")
+    assert no_claims(night)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def merge_parts(connection: Connection, now: datetime, run: Row) -> None:
     """Store the answer about each document of a run whose parts are all answered; safe to call again.
 
+    What was split in vain is not claimed any longer.
+
     Args:
         connection: in a transaction that holds the run.
         now: the time in UTC.
@@ -28,6 +30,7 @@ def merge_parts(connection: Connection, now: datetime, run: Row) -> None:
     for row in connection.execute(sql("parts_to_merge"), key).fetchall():
         merged = _merged(row, schema)
         connection.execute(sql("store_merged"), {"split_id": row["split_id"], "raw": merged, "now": now})
+    connection.execute(sql("release_split"), key)
 
 
 def _merged(row: Row, schema: Any) -> str:  # noqa: ANN401  any JSON

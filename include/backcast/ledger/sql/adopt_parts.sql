@@ -1,5 +1,5 @@
--- Accepts the parts of a run that are not at the API and that another run has an accepted answer to, which was paid for
--- there; a full run wants one that came after it was opened.
+-- Accepts the parts of a run that are new, or were left, and that another run has an accepted answer to, which was paid
+-- for there; a full run wants one that came after it was opened.
 WITH adopted AS (
     SELECT DISTINCT ON (requests.request_id) requests.request_id, requests.answer_key, requests.simulated, results.raw,
            results.received_at
@@ -7,6 +7,8 @@ WITH adopted AS (
     JOIN results ON results.answer_key = requests.answer_key AND results.simulated = requests.simulated
                 AND results.verdict = 'accepted' AND (NOT full_run OR results.received_at > opened_at)
     WHERE requests.run_id = %(run_id)s AND part_number > 0 AND requests.state = 'open' AND requests.batch_id IS NULL
+      -- Whoever asks synchronously has the money reserved.
+      AND (left_because IS NOT NULL OR reserved_usd IS NULL)
       AND NOT EXISTS (SELECT FROM calls WHERE calls.request_id = requests.request_id)
     ORDER BY requests.request_id, results.result_id
 ), accepted AS (

@@ -11,7 +11,7 @@ SELECT runs.run_id, runs.state, runs.deadline, runs.report_path, runs.answered, 
        requests.requests, requests.requests_answered, spent.cost_usd, spent.synchronous_usd
 FROM runs,
 LATERAL (SELECT count(*) AS requests, count(*) FILTER (WHERE requests.state <> 'open') AS requests_answered
-         FROM requests WHERE requests.run_id = runs.run_id) AS requests,
+         FROM requests WHERE requests.run_id = runs.run_id AND remedy IS DISTINCT FROM 'merged') AS requests,
 LATERAL (SELECT coalesce(sum(cost_usd), 0) AS cost_usd, coalesce(sum(synchronous_usd), 0) AS synchronous_usd
          FROM requests JOIN results USING (request_id) WHERE requests.run_id = runs.run_id) AS spent
 WHERE external_key = %(external_key)s;

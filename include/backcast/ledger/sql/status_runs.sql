@@ -12,7 +12,7 @@ LATERAL (SELECT count(*) AS requests,
                 count(*) FILTER (WHERE requests.state = 'open' AND left_because IS NOT NULL) AS left_unanswered,
                 count(*) FILTER (WHERE synchronous) AS synchronous,
                 coalesce(sum(reserved_usd) FILTER (WHERE requests.state = 'open' AND claims), 0) AS reserved_usd
-         FROM requests WHERE requests.run_id = runs.run_id) AS counted,
+         FROM requests WHERE requests.run_id = runs.run_id AND remedy IS DISTINCT FROM 'merged') AS counted,
 LATERAL (SELECT coalesce(sum(cost_usd), 0) AS cost_usd
          FROM requests JOIN results USING (request_id) WHERE requests.run_id = runs.run_id) AS spent,
 LATERAL (SELECT count(*) AS calls FROM calls JOIN requests USING (request_id)
