@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,20 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 from tests.stepped_night import DAY, SteppedNight
-from tests.support import commit
+from tests.support import WORKFLOW, commit
 
 from backcast.services import fault_points
 from backcast.services.cancel import cancel_run
 from backcast.services.claims import await_claims
+from backcast.services.collect import collect
 from backcast.services.fault_points import FaultPoint
 from backcast.services.ingest import ingest
+from backcast.services.open_run import open_run
 from backcast.services.publish import publish
 from backcast.services.resubmit import resubmit_failures
 from backcast.services.rounds import INHERITED_ROUND, plan_round
 from backcast.services.status import read_failures
+from backcast.settings import run_settings
 from backcast_simulator.rules import parse_rules
 
 if TYPE_CHECKING:
@@ -341,3 +345,20 @@ def test_parts_beyond_the_budget_are_left_and_said_so(night: SteppedNight) -> No
     assert long_outcome(night, run_id)["reason"].startswith("lines ")
     assert not rows(night, "SELECT FROM review_lane")
     assert no_claims(night)
+
+
+def test_what_the_window_of_a_model_cannot_hold_goes_in_parts_that_it_can(night: SteppedNight) -> None:
+    lines = [f"VALUE_{number} = '{'x' * 470}'" for number in range(3000)]
+    (night.repository / "long.py").write_text("\n".join(lines) + "\n")
+    commit(night.repository, "too long for the window")
+    settings = run_settings(WORKFLOW, {"repository": str(night.repository), "model": "claude-haiku-4-5", "sla": "96h"})
+    settings = replace(settings, selection=replace(settings.selection, max_document_bytes=5_000_000))
+    run_id = open_run(night.ledger, night.api, night.now, settings, external_key="dag/1")
+    collect(night.ledger, night.now, run_id, cache=night.folder)
+    go_through(night, run_id, 1, 2)
+    night.rescue(run_id)
+    assert published(night, run_id)["answered"] == 2
+    # By the API's own text, without a rule; the parts fit at once.
+    [whole] = rows(night, "SELECT detail FROM requests WHERE cause = 'too_long'")
+    assert "prompt is too long: " in whole["detail"]
+    assert len(parts(night)) == PARTS

@@ -6,7 +6,9 @@ The services, the SDK and PostgreSQL are real; the API is the simulator in this 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import random
+import re
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,6 +21,8 @@ from tests.simulated import START
 
 from backcast.anthropic_api.batches import MessageBatchesApi
 from backcast.domain.errors import ApiError, BackcastError, HeldError, InDoubtError, LedgerError
+from backcast.domain.lines import number_lines
+from backcast.domain.parts import Part
 from backcast.ledger.connection import Ledger
 from backcast.services.cancel import cancel_run, resubmit_run
 from backcast.services.claims import await_claims
@@ -26,6 +30,7 @@ from backcast.services.collect import collect
 from backcast.services.fault_points import FaultPoint, listen
 from backcast.services.ingest import ingest
 from backcast.services.open_run import open_run
+from backcast.services.parts import shown_part
 from backcast.services.publish import publish
 from backcast.services.reconcile import Folders, mark_left, reconcile
 from backcast.services.rescue import rescue
@@ -128,6 +133,8 @@ OTHER_FAULTS: list[dict[str, Any]] = [
     {"kind": "rows", "broken_last": True},
     {"kind": "rows", "cut": True},
 ]
+_NUMBERS = re.compile(r"^ *\d+\| ?", re.MULTILINE)
+TOO_LONG = "prompt is too long: 300000 tokens > 200000 maximum"
 RULES: list[dict[str, Any]] = [
     {"share": 0.3, "attempts": [1], "outcome": "errored", "error_type": "overloaded_error"},
     {"share": 0.3, "attempts": [1], "outcome": "truncated"},
@@ -137,6 +144,7 @@ RULES: list[dict[str, Any]] = [
     {"share": 0.2, "outcome": "unsupported"},
     {"share": 0.1, "outcome": "refusal"},
     {"share": 0.1, "outcome": "invalid_request"},
+    {"share": 0.5, "when": {"prompt_lacks": "This is part"}, "outcome": "invalid_request", "message": TOO_LONG},
 ]
 PAUSES = [0.0, 1.0, 30.0, 61.0, 300.0, 900.0, 3600.0, 4 * 3600.0]
 
@@ -429,7 +437,8 @@ class World:
             assert result_type in ("succeeded", "missing"), result_type
             assert result_type == "missing" or abs(float(cost) - charge["cost_usd"]) < 1e-9
         assert not self._one(
-            "SELECT count(*) FROM (SELECT FROM results WHERE verdict = 'accepted' GROUP BY answer_key "
+            "SELECT count(*) FROM (SELECT FROM results WHERE verdict = 'accepted' AND result_type <> 'adopted' "
+            "GROUP BY answer_key "
             "HAVING count(*) > 1) AS twice"
         ), "two runs paid for one answer"
         self._check_synchronous()
@@ -438,16 +447,13 @@ class World:
 
     def _check_synchronous(self) -> None:
         """Each synchronous charge is a stored answer, or a call that is known to have no known end."""
-        known = Counter(
-            dict(
-                self.admin.execute(
-                    # The bill knows a document without the newline at its end.
-                    "SELECT encode(sha256(convert_to(rtrim(body, E'\\n'), 'UTF8')), 'hex') AS sha256, count(*) "
-                    "FROM calls JOIN requests USING (request_id) JOIN documents USING (document_id) "
-                    "JOIN contents USING (content_hash) WHERE calls.state IN ('answered', 'lost') GROUP BY sha256"
-                ).fetchall()
-            )
-        )
+        called = self.admin.execute(
+            "SELECT body, part FROM calls JOIN requests USING (request_id) JOIN documents USING (document_id) "
+            "JOIN contents USING (content_hash) WHERE calls.state IN ('answered', 'lost')"
+        ).fetchall()
+        # The bill knows a document without the numbers of its lines, and without the newline at its end.
+        shown = (shown_part(body, Part.stored(part)) if part else number_lines(body) for body, part in called)
+        known = Counter(hashlib.sha256(_NUMBERS.sub("", text).encode()).hexdigest() for text in shown)
         charges = self.simulator.bill()["requests"]
         charged = Counter(charge["document_sha256"] for charge in charges if charge["kind"] == "synchronous")
         assert charged <= known, f"synchronous calls were paid for that the ledger does not know: {charged - known}"
