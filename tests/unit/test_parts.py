@@ -30,7 +30,8 @@ def tokens(text: str) -> int:
         # Our estimate says that it fits, or that nothing does.
         (Cause.TOO_LONG, "stop_reason model_context_window_exceeded", 2000, 500),
         (Cause.TOO_LONG, "", 50, 500),
-        (Cause.TRUNCATED, "stop_reason max_tokens", 600, 500),
+        # Half, and what is shown around it.
+        (Cause.TRUNCATED, "stop_reason max_tokens", 600, 600),
     ],
 )
 def test_a_part_has_what_fits_or_half(cause: Cause, detail: str, room: int, expected: int) -> None:

@@ -76,7 +76,8 @@ def budget_tokens(cause: Cause, detail: str, *, shown_tokens: int, other_tokens:
     """
     half = max(1, -(-shown_tokens // 2))
     if cause is not Cause.TOO_LONG:
-        return half
+        # Halves, each with what is shown around it.
+        return max(1, shown_tokens * 3 // 5)
     said = _TOO_LONG.search(detail)
     counted, limit = map(int, said.groups()) if said else (0, 0)
     estimated = shown_tokens + other_tokens

@@ -15,6 +15,7 @@ from backcast.ledger.runs import load_run, lock_run
 from backcast.services.budget import reserve
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import goes_on
+from backcast.services.merge import merge_parts
 from backcast.services.rounds import INHERITED_ROUND, withdraw
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def await_claims(ledger: Ledger, clock: Clock, run_id: int) -> dict[int, int]:
         run = load_run(connection, run_id)
         if not goes_on(run):
             return {}
-        connection.execute(sql("reuse_answers"), {"run_id": run_id})
         take_over(connection, clock, run_id)
+        connection.execute(sql("reuse_answers"), {"run_id": run_id})
         elsewhere = _elsewhere(connection, run_id)
         if not elsewhere:
             claim(connection, run_id, INHERITED_ROUND)
@@ -60,10 +61,14 @@ def claim(connection: Connection, run_id: int, round_number: int) -> None:
 
 
 def take_over(connection: Connection, clock: Clock, run_id: int) -> None:
-    """Release what this run wants from runs that nobody works on any more; what they have in flight stays theirs."""
+    """Release what this run wants from runs that nobody works on any more; what they have in flight stays theirs.
+
+    Before answers are reused, since what such a run had of parts only is merged first.
+    """
     connection.execute(sql("release_unresolved_claims"), {"now": clock()})
     for left in connection.execute(sql("claims_of_left_runs"), {"run_id": run_id, "now": clock()}).fetchall():
         lock_run(connection, left["run_id"])
+        merge_parts(connection, clock(), load_run(connection, left["run_id"]))
         withdraw(connection, left["run_id"], f"run {run_id} has taken over what this run left", clock())
 
 

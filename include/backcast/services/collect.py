@@ -77,9 +77,9 @@ def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> Non
     connection.execute(sql("store_contents"))
     connection.execute(sql("store_documents"), key)
     _require_documents(connection, run)
+    take_over(connection, clock, run["run_id"])
     connection.execute(sql("reuse_answers"), key)
     connection.execute(sql("settle_in_review"), key)
-    take_over(connection, clock, run["run_id"])
     claim(connection, run["run_id"], FIRST_ROUND)
     connection.execute(
         sql("finish_collecting"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from backcast.domain.errors import InDoubtError
+from backcast.domain.failures import REVIEWED
 from backcast.domain.findings import categories_of, with_fingerprints
 from backcast.domain.report import Finding, FirstAttempts, Report, SkippedDocuments, Spend, Totals, UnansweredDocument
 from backcast.ledger.connection import Connection, Ledger, Row, sql
@@ -95,7 +96,7 @@ def _settle(connection: Connection, run: Row) -> None:
     key = {"run_id": run_id}
     connection.execute(sql("settle_answered"), key)
     connection.execute(sql("reuse_answers"), key)
-    connection.execute(sql("settle_unanswered"), key)
+    connection.execute(sql("settle_unanswered"), {**key, "reviewed": list(REVIEWED)})
     connection.execute(sql("release_claims"), {**key, "now": None})
     connection.execute(sql("release_split"), key)
     copy_in_chunks(connection, "copy_findings", _finding_rows(connection, run))

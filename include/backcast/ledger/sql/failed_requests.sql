@@ -1,6 +1,6 @@
 -- The requests that failed before a round, hold their claim, and are undecided, with how many of their lineage failed
--- for a reason that does not pass by itself, and the document where it may have to be split. What somebody had canceled is
--- not asked for again, unless at the cut-off.
+-- for a reason that neither passes by itself nor is done away with by splitting, and the document where it may have to be
+-- split. What somebody had canceled is not asked for again, unless at the cut-off.
 SELECT requests.request_id, cause, coalesce(detail, '') AS detail, requests.max_tokens, variant, language, part,
        documents.answer_key AS document_key, lineage.variants, lineage.attempts, lineage.splits,
        CASE WHEN cause IN ('too_long', 'truncated') THEN body END AS body
@@ -12,7 +12,7 @@ CROSS JOIN LATERAL (
         UNION ALL
         SELECT above.* FROM tried JOIN requests AS above ON above.request_id = tried.parent_id
     )
-    SELECT array_agg(variant) AS variants, count(*) FILTER (WHERE cause <> 'passing') AS attempts,
+    SELECT array_agg(variant) AS variants, count(*) FILTER (WHERE cause NOT IN ('passing', 'too_long')) AS attempts,
            count(*) FILTER (WHERE part_number > 0) AS splits
     FROM tried
 ) AS lineage

@@ -8,7 +8,7 @@ WITH first AS (
 ), again AS (
     SELECT first.request_id, count(*) AS requests, coalesce(sum(cost_usd), 0) AS usd
     FROM first JOIN requests USING (run_id, document_id) LEFT JOIN results ON results.request_id = requests.request_id
-    WHERE requests.parent_id IS NOT NULL AND requests.remedy <> 'merged'
+    WHERE requests.parent_id IS NOT NULL AND coalesce(result_type, '') NOT IN ('merged', 'adopted')
     GROUP BY first.request_id
 ), by_cause AS (
     SELECT workflow, version, language, cause, count(*) AS requests,

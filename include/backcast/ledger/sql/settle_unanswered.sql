@@ -1,5 +1,5 @@
 -- Settles what is left as unanswered, with the reason of its last request; where it was split, of the first part that has no
--- answer, one that failed before one that was left.
+-- answer, what a person must look at first, and one that failed before one that was left.
 UPDATE documents
 SET outcome = 'unanswered',
     reason = coalesce(
@@ -14,7 +14,7 @@ SET outcome = 'unanswered',
                                        WHERE root.run_id = documents.run_id AND root.parent_id IS NULL
                                          AND root.answer_key = documents.answer_key)
            AND NOT EXISTS (SELECT FROM requests AS child WHERE child.parent_id = requests.request_id)
-         ORDER BY (requests.state = 'failed') DESC, (part ->> 'first')::integer LIMIT 1),
+         ORDER BY (cause = ANY (%(reviewed)s)) IS TRUE DESC, (requests.state = 'failed') DESC, (part ->> 'first')::integer LIMIT 1),
         (SELECT 'in flight: run ' || claim.run_id || ' asked for it and had no answer in time'
          FROM requests AS claim JOIN runs ON runs.run_id = documents.run_id AND runs.simulated = claim.simulated
          WHERE claim.answer_key = documents.answer_key AND claims),
