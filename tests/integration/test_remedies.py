@@ -12,11 +12,12 @@ import pytest
 from tests.stepped_night import SteppedNight
 from tests.support import WORKFLOW, commit
 
+from backcast.ledger.connection import sql
 from backcast.ledger.runs import load_run
 from backcast.services.acceptance import Judge
 from backcast.services.first_pass import first_pass
 from backcast.services.open_run import open_run
-from backcast.services.prompts import builder_of
+from backcast.services.prompts import builder_of, params_of
 from backcast.services.resubmit import lane
 from backcast.services.status import read_failures
 from backcast.settings import load_prompt, run_settings, workflow_names
@@ -107,6 +108,33 @@ def test_a_refusal_and_an_unsupported_claim_get_the_simplified_prompt_once(
     done = go_through(night, {"match": "module0", "outcome": outcome})
     assert done["unanswered"] == 1
     assert lineages(night) == {((None, None),), ((None, cause), ("simplified_prompt", cause))}
+
+
+def test_a_paused_turn_is_sent_back_and_goes_on(night: SteppedNight) -> None:
+    night.simulator.set_rules(parse_rules([{"outcome": "pause_turn", "attempts": [1, 2]}]))
+    run_id = night.collected(sla="96h")
+    done = night.through(run_id)
+    assert (done["answered"], len(night.paid())) == (DOCUMENTS, 3 * DOCUMENTS)
+    assert lineages(night) == {((None, "paused"), ("continue", "paused"), ("continue", None))}
+    with night.ledger.connect() as connection:
+        first, again, last = (
+            row["request_id"]
+            for row in connection.execute(
+                "SELECT request_id FROM requests JOIN documents USING (document_id) WHERE path = 'module0.py' "
+                "ORDER BY attempt"
+            )
+        )
+        sent = {
+            id_: connection.execute(sql("request_to_call"), {"request_id": id_}).fetchone() for id_ in (again, last)
+        }
+        build = builder_of(load_run(connection, run_id))
+    turns = [orjson.loads(night.row("results", request_id=id_)["raw"])["message"]["content"] for id_ in (first, again)]
+    for request_id, paused in ((again, turns[0]), (last, [*turns[0], *turns[1]])):
+        asked, written = params_of(build, sent[request_id] or {})["messages"]
+        assert (asked["role"], written) == ("user", {"role": "assistant", "content": paused})
+    # The money for what goes back with it was reserved too.
+    reserved = [night.row("requests", request_id=id_)["reserved_usd"] for id_ in (first, again)]
+    assert reserved[0] < reserved[1] < 2 * reserved[0]
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,13 @@ import pytest
 from tests.stepped_night import DAY, SteppedNight
 from tests.support import WORKFLOW, commit
 
+from backcast.ledger.connection import sql
 from backcast.services import fault_points
 from backcast.services.cancel import cancel_run
 from backcast.services.claims import await_claims
 from backcast.services.collect import collect
 from backcast.services.fault_points import FaultPoint
+from backcast.services.first_pass import first_pass_of_run
 from backcast.services.ingest import ingest
 from backcast.services.open_run import open_run
 from backcast.services.publish import publish
@@ -267,14 +269,12 @@ def test_a_line_that_cannot_be_split_is_named_in_the_review_lane(night: SteppedN
 def test_an_answer_that_is_too_long_for_the_model_is_asked_for_in_halves(night: SteppedNight) -> None:
     truncated = {"match": "long.py", "when": {"prompt_lacks": "This is part"}, "outcome": "truncated"}
     night.simulator.set_rules(parse_rules([truncated]))
-    with night.ledger.connect() as connection:
-        run_id = night.collected(sla="96h", model="claude-haiku-4-5")
-        connection.execute("UPDATE runs SET max_tokens = 64000")
-        connection.execute("UPDATE requests SET max_tokens = 64000")
-    go_through(night, run_id, 1, 2)
-    night.rescue(run_id)
-    assert published(night, run_id)["answered"] == 2
-    assert len(parts(night)) >= 2
+    done = whole_night(night)
+    assert (done["answered"], len(parts(night))) == (2, 2)
+    [failure] = read_failures(night.ledger, done["run_id"])
+    assert failure.lineage == (
+        "r1: truncated → r2 more_max_tokens 16384: truncated → r4 split in 2 parts synchronously: answered"
+    )
 
 
 def split_and_sent(night: SteppedNight) -> tuple[int, int]:
@@ -362,3 +362,66 @@ def test_what_the_window_of_a_model_cannot_hold_goes_in_parts_that_it_can(night:
     [whole] = rows(night, "SELECT detail FROM requests WHERE cause = 'too_long'")
     assert "prompt is too long: " in whole["detail"]
     assert len(parts(night)) == PARTS
+
+
+@pytest.mark.parametrize("ended", ["left", "canceled"])
+def test_what_was_answered_of_a_run_that_ended_before_it_merged_is_merged_by_the_next_one(
+    night: SteppedNight, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    first, batch_id = split_and_sent(night)
+    night.simulator.advance(DAY)
+    with killed_at(monkeypatch, FaultPoint.INGEST_JUDGED):
+        ingest(night.ledger, night.api, night.now, batch_id)
+    if ended == "canceled":
+        cancel_run(night.ledger, night.api, night.now, first)
+    else:
+        with night.ledger.connect() as connection:
+            connection.execute("UPDATE runs SET left_at = now() WHERE run_id = %s", [first])
+    second = night.collected("dag/2", sla="96h")
+    assert await_claims(night.ledger, night.now, second) == {}
+    assert published(night, second)["reused"] == 2
+    assert billed(night) == PARTS + 1
+    assert no_claims(night)
+
+
+def test_a_published_run_keeps_what_it_has_split_while_its_parts_are_at_the_api(night: SteppedNight) -> None:
+    first, batch_id = split_and_sent(night)
+    with night.ledger.connect() as connection:
+        connection.execute(sql("leave_unresolved"), {"run_id": first})
+    assert published(night, first)["unanswered"] == 1
+    second = night.collected("dag/2", sla="96h")
+    # What was sent first is over by now, its parts were sent a day later.
+    night.simulator.advance(DAY / 8)
+    assert await_claims(night.ledger, night.now, second) == {first: 1}
+    night.simulator.advance(DAY)
+    ingest(night.ledger, night.api, night.now, batch_id)
+    assert await_claims(night.ledger, night.now, second) == {}
+    assert published(night, second)["reused"] == 2
+    assert billed(night) == PARTS + 1
+
+
+def test_a_part_has_as_many_attempts_as_a_document_that_is_not_too_long(night: SteppedNight) -> None:
+    rules(night, {"when": {"prompt_contains": "This is part 2 of 3"}, "outcome": "malformed", "attempts": [1, 2]})
+    done = whole_night(night)
+    assert done["answered"] == 2
+    [failure] = read_failures(night.ledger, done["run_id"])
+    assert failure.lineage.endswith(
+        "r2: malformed → r4 worked_example synchronously: malformed → r4 simplified_prompt synchronously: answered"
+    )
+
+
+def test_what_another_run_has_paid_for_is_no_retry(night: SteppedNight) -> None:
+    rules(night, {"when": {"prompt_contains": "This is part 2 of 3"}, "outcome": "refusal"})
+    done = whole_night(night)
+    with night.ledger.connect() as connection:
+        [row] = connection.execute(sql("unanswered_documents"), {"run_id": done["run_id"]}).fetchall()
+        connection.execute("UPDATE review_lane SET state = 'retry', decided_at = now()")
+    # The whole document, its parts, and one of these once more.
+    assert row["attempts"] == 1 + PARTS + 1
+    rules(night)
+    again = night.collected("dag/2", sla="96h")
+    go_through(night, again, 1, 2)
+    published(night, again)
+    with night.ledger.connect() as connection:
+        [rate] = first_pass_of_run(connection, again)
+    assert rate.retries == 1

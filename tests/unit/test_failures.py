@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backcast.domain.failures import (
+    MAX_SPLITS,
     Cause,
     Means,
     NextAttempt,
@@ -90,6 +91,10 @@ STANDARD, EXAMPLE, SIMPLE = Variant.STANDARD, Variant.WORKED_EXAMPLE, Variant.SI
         (Cause.TRUNCATED, "", 1, 100, NextAttempt(Remedy.MORE_MAX_TOKENS, 200)),
         (Cause.TRUNCATED, "", 1, 600, NextAttempt(Remedy.MORE_MAX_TOKENS, 1000)),
         (Cause.TRUNCATED, "", 1, 1000, NextAttempt(Remedy.SPLIT, 1000)),
+        # What twice as much was not enough for is split at last.
+        (Cause.TRUNCATED, "", 2, 200, NextAttempt(Remedy.SPLIT, 200)),
+        (Cause.PAUSED, "", 1, 100, NextAttempt(Remedy.CONTINUE, 100)),
+        (Cause.PAUSED, "", 2, 100, NextAttempt(Remedy.CONTINUE, 100)),
         (Cause.TOO_LONG, "", 1, 100, NextAttempt(Remedy.SPLIT, 100)),
         (Cause.LIMIT_TOO_HIGH, LIMIT_TEXT, 1, 9000, NextAttempt(Remedy.CLAMP_MAX_TOKENS, 4096)),
         (Cause.LIMIT_TOO_HIGH, LIMIT_TEXT, 1, 4096, NextAttempt(Remedy.GIVE_UP, 4096)),
@@ -133,6 +138,11 @@ def test_whatever_else_is_changed_keeps_the_form_that_was_reached() -> None:
     reached = Tried(2, 100, SIMPLE, frozenset({STANDARD, SIMPLE}))
     for cause in (Cause.PASSING, Cause.TRUNCATED):
         assert next_attempt(cause, "", reached, Means(1000, frozenset(Variant))).variant is SIMPLE
+
+
+def test_what_cannot_be_split_gets_more_max_tokens_even_at_last() -> None:
+    tried = Tried(2, 200, splits=MAX_SPLITS)
+    assert next_attempt(Cause.TRUNCATED, "", tried, Means(1000)) == NextAttempt(Remedy.MORE_MAX_TOKENS, 400)
 
 
 @pytest.mark.parametrize("cause", Cause)

@@ -35,6 +35,7 @@ class Remedy(StrEnum):
     WORKED_EXAMPLE = "worked_example"
     SIMPLIFIED_PROMPT = "simplified_prompt"
     SPLIT = "split"
+    CONTINUE = "continue"
     GIVE_UP = "give_up"
 
 
@@ -51,7 +52,8 @@ class Tried:
     """What a lineage has tried.
 
     Attributes:
-        attempts: how many of its requests failed for a reason that does not pass by itself.
+        attempts: how many of its requests failed for a reason that neither passes by itself nor is done away with by
+            splitting.
         max_tokens: what the last one was sent with.
         variant: the form of the prompt that the last one was sent with.
         variants: all forms that were tried.
@@ -116,6 +118,7 @@ _OTHER_FORMS: dict[Cause, tuple[Variant, ...]] = {
     Cause.REFUSED: (Variant.SIMPLIFIED,),
 }
 _REMEDY_OF_FORM = {Variant.WORKED_EXAMPLE: Remedy.WORKED_EXAMPLE, Variant.SIMPLIFIED: Remedy.SIMPLIFIED_PROMPT}
+_GOES_ON = {Cause.PASSING: Remedy.SAME_AGAIN, Cause.PAUSED: Remedy.CONTINUE}
 _LIMIT_TOO_HIGH = re.compile(r"max_tokens: \d+ > (\d+)")
 
 
@@ -158,9 +161,9 @@ def next_attempt(cause: Cause, detail: str, tried: Tried, means: Means) -> NextA
     if tried.attempts >= MAX_ATTEMPTS:
         return give_up
     match cause:
-        case Cause.PASSING:
-            return same
-        case Cause.TRUNCATED if tried.max_tokens < means.model_limit:
+        case Cause.PASSING | Cause.PAUSED:
+            return replace(same, remedy=_GOES_ON[cause])
+        case Cause.TRUNCATED if tried.max_tokens < means.model_limit and not _splits_at_last(tried):
             most = min(2 * tried.max_tokens, means.model_limit)
             return replace(same, remedy=Remedy.MORE_MAX_TOKENS, max_tokens=most)
         case Cause.TOO_LONG | Cause.TRUNCATED if tried.splits < MAX_SPLITS:
@@ -171,6 +174,11 @@ def next_attempt(cause: Cause, detail: str, tried: Tried, means: Means) -> NextA
             return replace(same, remedy=Remedy.CLAMP_MAX_TOKENS, max_tokens=limit) if fits else give_up
         case _:
             return _in_another_form(cause, tried, means) or give_up
+
+
+def _splits_at_last(tried: Tried) -> bool:
+    # Twice as much was not enough: half a document each is worth more than four times as much.
+    return tried.attempts == MAX_ATTEMPTS - 1 and tried.splits < MAX_SPLITS
 
 
 def _in_another_form(cause: Cause, tried: Tried, means: Means) -> NextAttempt | None:

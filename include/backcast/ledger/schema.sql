@@ -118,6 +118,8 @@ CREATE TABLE batches (
     empty_listing_at timestamptz,
     cut_off_at timestamptz,
     canceling_at timestamptz,
+    -- Until when it waits for the first batch of its run, which shows whether the configuration is right.
+    held_until timestamptz,
     CONSTRAINT intent_is_whole CHECK (
         state IN ('planned', 'withdrawn')
         OR (base_url IS NOT NULL AND key_fingerprint IS NOT NULL AND server_time IS NOT NULL
@@ -271,6 +273,21 @@ CREATE INDEX results_unjudged ON results (batch_id) WHERE verdict IS NULL;
 CREATE INDEX accepted_answers ON results (answer_key) WHERE verdict = 'accepted';
 ALTER TABLE documents ADD FOREIGN KEY (result_id) REFERENCES results;
 
+-- The turns in which the model paused, oldest first, that a request goes on with.
+CREATE FUNCTION paused_turns(of_request bigint) RETURNS json LANGUAGE sql STABLE BEGIN ATOMIC
+    WITH RECURSIVE lineage AS (
+        SELECT request_id, parent_id, remedy, cause, attempt FROM requests WHERE request_id = of_request
+        UNION ALL
+        SELECT above.request_id, above.parent_id, above.remedy, above.cause, above.attempt
+        FROM lineage JOIN requests AS above ON above.request_id = lineage.parent_id
+        -- These ask anew.
+        WHERE lineage.remedy NOT IN ('worked_example', 'simplified_prompt', 'split')
+    )
+    SELECT json_agg(raw::json -> 'message' -> 'content' ORDER BY attempt)
+    FROM lineage JOIN results USING (request_id)
+    WHERE cause = 'paused' AND request_id <> of_request;
+END;
+
 CREATE FUNCTION require_result_of_settled_request() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.state <> 'open' AND NOT EXISTS (
@@ -342,6 +359,8 @@ CREATE TABLE alerts (
     batch_id bigint REFERENCES batches,
     message text NOT NULL,
     raised_at timestamptz NOT NULL,
+    -- When it was handed over to be sent to people.
+    told_at timestamptz,
     UNIQUE (kind, subject)
 );
 

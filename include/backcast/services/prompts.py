@@ -102,10 +102,16 @@ def request_builder(  # noqa: PLR0913  the parts of a prompt version
 
 
 def params_of(build: Build, row: Row) -> dict[str, Any]:
-    """Return the `params` of a request as a row of `requests_to_send` or `request_to_call` tells it."""
+    """Return the `params` of a request as a row of `requests_to_send` or `request_to_call` tells it.
+
+    What the model wrote before it paused is sent back as its own turn, which it then goes on with.
+    """
     part = Part.stored(row["part"]) if row["part"] else None
     about = (row["path"], row["language"], row["content_hash"], row["body"])
-    return build(*about, row["max_tokens"], row["variant"], part)
+    params = build(*about, row["max_tokens"], row["variant"], part)
+    if paused := [block for content in row["paused"] or () for block in content]:
+        params["messages"].append({"role": "assistant", "content": paused})
+    return params
 
 
 def variants_of(row: Row) -> frozenset[Variant]:

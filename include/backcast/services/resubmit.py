@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from backcast.domain.failures import Cause, Means, Remedy, Tried, Variant, next_attempt
+from backcast.domain.failures import MAX_SPLITS, Cause, Means, NextAttempt, Remedy, Tried, Variant, next_attempt
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in_chunks, stream
 from backcast.ledger.runs import load_run, lock_run
@@ -95,16 +95,19 @@ def _remedies(connection: Connection, run: Row, key: Row, resubmission: Resubmis
         forms = (Variant(row["variant"]), frozenset(Variant(variant) for variant in row["variants"]))
         tried = Tried(row["attempts"], row["max_tokens"], *forms, splits=row["splits"])
         following = next_attempt(cause, row["detail"], tried, means)
-        again = (row["request_id"], following.remedy, following.max_tokens, following.variant)
         if following.remedy is Remedy.SPLIT:
             parts = splitter.parts(row, cause)
             if isinstance(parts, str):
                 connection.execute(sql("explain_failure"), {"request_id": row["request_id"], "why": parts})
-                following = replace(following, remedy=Remedy.GIVE_UP)
+                following = next_attempt(cause, row["detail"], replace(tried, splits=MAX_SPLITS), means)
             else:
                 for part in parts:
                     shown = orjson.dumps(asdict(part)).decode()
-                    yield *again, shown, part.number, part.answer_key(row["document_key"])
-        elif following.remedy is not Remedy.GIVE_UP:
-            yield *again, None, 0, None
+                    yield *_again(row, following), shown, part.number, part.answer_key(row["document_key"])
+        if following.remedy not in {Remedy.SPLIT, Remedy.GIVE_UP}:
+            yield *_again(row, following), None, 0, None
         resubmission.counts[cause, following.remedy] += 1
+
+
+def _again(failed: Row, following: NextAttempt) -> tuple[Any, ...]:
+    return failed["request_id"], following.remedy, following.max_tokens, following.variant
