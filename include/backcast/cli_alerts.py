@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from backcast.services.deadlines import Message
+    from backcast.services.alerts import Message
 
 
 @click.command()

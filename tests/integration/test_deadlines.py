@@ -16,8 +16,9 @@ from backcast.cli import main
 from backcast.domain.deadlines import DeadlineKind
 from backcast.domain.errors import ApiError, InputError
 from backcast.orchestration import abandoned, alerting, clients, tasks
+from backcast.services.alerts import Message, raise_alert, untold
 from backcast.services.cancel import cancel_run
-from backcast.services.deadlines import Message, alert_unopened, check_deadlines, upcoming
+from backcast.services.deadlines import alert_unopened, check_deadlines, upcoming
 from backcast.services.ingest import ingest
 from backcast.services.open_run import open_run
 from backcast.services.publish import publish
@@ -255,3 +256,22 @@ def test_the_command_shows_what_would_be_sent_and_raises_it_when_told(night: Ste
     assert [row["kind"] for row in raised(night)] == due
     missing = CliRunner().invoke(main, ["alert", "999", "--ledger", night.ledger.dsn])
     assert missing.exit_code == 2
+
+
+def test_any_other_alert_is_sent_to_people_once_too(night: SteppedNight) -> None:
+    run_id = night.collected("dag/1")
+    with night.ledger.connect() as connection:
+        raised = [
+            raise_alert(connection, night.now(), kind=kind, subject=subject, message=f"{kind}!", run_id=run)
+            for kind, subject, run in (("canceled_by_another", "msgbatch_1", run_id), ("in_doubt", "7", None))
+        ]
+    assert raised == [True, True]
+    assert [(message.kind, message.external_key, message.run_id) for message in untold(night.ledger, night.now)] == [
+        ("canceled_by_another", "dag/1", run_id),
+        ("in_doubt", "7", None),
+    ]
+    assert untold(night.ledger, night.now) == []
+    # Who finds a deadline at risk sends that alert.
+    night.simulator.advance(29.5 * 3600)
+    assert check_deadlines(night.ledger, night.now, [run_id])
+    assert untold(night.ledger, night.now) == []

@@ -14,7 +14,7 @@ import pytest
 
 from backcast.domain.deadlines import DeadlineKind
 from backcast.orchestration.delivery import deliver
-from backcast.services.deadlines import Message
+from backcast.services.alerts import Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

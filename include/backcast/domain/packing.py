@@ -19,6 +19,7 @@ def batch_sizes(
     *,
     max_requests: int = MAX_REQUESTS,
     max_bytes: int = MAX_BYTES,
+    first: int | None = None,
 ) -> list[int]:
     """Return how many requests, in the order given, go into each batch; no two batches alike where that can be had.
 
@@ -30,11 +31,12 @@ def batch_sizes(
         max_requests: the most requests a batch may hold.
         max_bytes: the most bytes a batch may hold, give or take the few requests that are moved over; a single larger
             request gets a batch of its own.
+        first: the most requests that the first batch may hold, when it is to be a small one.
     """
     unequal: list[int] = []
     used = set(taken)
     carried = 0
-    for filled in _filled(sizes, max_requests, max_bytes):
+    for filled in _filled(sizes, max_requests, max_bytes, first or max_requests):
         wanted = min(filled + carried, max_requests)
         size = _free(wanted, used)
         carried += filled - size
@@ -48,12 +50,14 @@ def batch_sizes(
     return unequal
 
 
-def _filled(sizes: Iterable[int], max_requests: int, max_bytes: int) -> Iterator[int]:
+def _filled(sizes: Iterable[int], max_requests: int, max_bytes: int, first: int) -> Iterator[int]:
     count = filled = 0
+    most = first
     for size in sizes:
-        if count and (count >= max_requests or filled + size > max_bytes):
+        if count and (count >= most or filled + size > max_bytes):
             yield count
             count = filled = 0
+            most = max_requests
         count += 1
         filled += size
     if count:

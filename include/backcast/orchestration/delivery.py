@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Connection
 
-    from backcast.services.deadlines import Message
+    from backcast.services.alerts import Message
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from backcast.domain.errors import ApiError
+from backcast.domain.errors import ApiError, WaitsError
 from backcast.orchestration.explaining import explained, may_pass
 from backcast.orchestration.trigger import EVENTS, BatchEndedTrigger
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _LOOKS_APART_SECONDS: Final = 60
 # A look takes a worker for some seconds, and what is waited for may take a day.
-_LOOKS_AT_CLAIMS: Final = 5
+_LOOKS_AT_THE_LEDGER: Final = 5
 # A batch ends within 24 hours or expires; the rest is for clocks that differ and an API that is away.
 LONGEST_WAIT: Final = timedelta(hours=26)
 
@@ -63,18 +63,15 @@ class BatchEndedSensor(BaseSensorOperator):
             since = away_since or clients.now().isoformat()
             if not may_pass(error) or clients.now() - datetime.fromisoformat(since) > LONGEST_WAIT:
                 raise
-            self._look_later(str(error), away_since=since)
+            self._look_later(str(error), _pause(error), away_since=since)
         if awaited.ended:
             return awaited.batch_id
         if awaited.api_batch_id is None or awaited.submitted_at is None:
-            self._look_later(awaited.doubt)
+            self._look_later(awaited.doubt, _pause())
         return self._wait(awaited)
 
-    def _look_later(self, why: str, **kwargs: str) -> NoReturn:
-        from backcast.settings import poll_interval_seconds
-
+    def _look_later(self, why: str, pause: timedelta, **kwargs: str) -> NoReturn:
         self.log.warning("%s", why)
-        pause = timedelta(seconds=max(poll_interval_seconds(), _LOOKS_APART_SECONDS))
         self.defer(trigger=TimeDeltaTrigger(pause), method_name="execute", kwargs=kwargs)
 
     def _wait(self, awaited: AwaitedBatch) -> NoReturn:
@@ -123,6 +120,14 @@ class BatchEndedSensor(BaseSensorOperator):
         )
 
 
+def _pause(error: ApiError | None = None) -> timedelta:
+    from backcast.settings import poll_interval_seconds
+
+    if isinstance(error, WaitsError):
+        return timedelta(seconds=_LOOKS_AT_THE_LEDGER * poll_interval_seconds())
+    return timedelta(seconds=max(poll_interval_seconds(), _LOOKS_APART_SECONDS))
+
+
 class ClaimsSensor(BaseSensorOperator):
     """Waits until other runs have answered, or given up, the documents that they and this run both want.
 
@@ -150,6 +155,6 @@ class ClaimsSensor(BaseSensorOperator):
         elsewhere = await_claims(clients.ledger(), clients.now, int(self.run))
         if elsewhere:
             self.log.info("Waits for %s.", told(elsewhere))
-            pause = timedelta(seconds=_LOOKS_AT_CLAIMS * poll_interval_seconds())
+            pause = timedelta(seconds=_LOOKS_AT_THE_LEDGER * poll_interval_seconds())
             self.defer(trigger=TimeDeltaTrigger(pause), method_name="execute")
         return int(self.run)

@@ -183,6 +183,7 @@ def reconcile() -> None:
     from backcast.orchestration import clients
     from backcast.orchestration.abandoned import survey
     from backcast.orchestration.delivery import deliver
+    from backcast.services.alerts import untold
     from backcast.services.deadlines import check_deadlines
     from backcast.services.reconcile import Folders, long_idle, mark_left
     from backcast.services.reconcile import reconcile as service
@@ -192,9 +193,10 @@ def reconcile() -> None:
     found = survey(ledger)
     mark_left(ledger, clients.now, found.left)
     # Before anything that needs the API, which may be why a report is at risk.
-    deliver(check_deadlines(ledger, clients.now))
+    deliver([*check_deadlines(ledger, clients.now), *untold(ledger, clients.now)])
     abandoned = [*found.abandoned, *long_idle(ledger, clients.now, found.idle)]
     done = service(ledger, clients.api(), clients.now, folders, abandoned)
+    deliver(untold(ledger, clients.now))
     for line in done.lines():
         _log.info("%s", line)
     for problem in done.problems:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from backcast.domain.deadlines import DeadlineKind, alerts_at
 from backcast.ledger.connection import sql
 from backcast.ledger.runs import find_run
-from backcast.services.alerts import raise_alert
+from backcast.services.alerts import Message, raise_alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,20 +18,6 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 5
 _IS: Final = {DeadlineKind.AT_RISK: "is at risk", DeadlineKind.MISSED: "has missed its deadline"}
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """An alert about a run's deadline: from when on it is due unless the report is published, and what it says.
-
-    `run_id` is None when the DAG run was never opened in the ledger.
-    """
-
-    kind: DeadlineKind
-    at: datetime
-    external_key: str
-    run_id: int | None
-    text: str
 
 
 def upcoming(ledger: Ledger, clock: Clock, run_ids: Iterable[int] | None = None) -> list[Message]:
@@ -105,6 +90,7 @@ def _raise(ledger: Ledger, now: datetime, message: Message) -> bool:
             subject=message.external_key,
             message=message.text,
             run_id=message.run_id,
+            told=True,
         )
 
 

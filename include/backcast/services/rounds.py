@@ -6,13 +6,15 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from backcast.domain.errors import InputError
+from backcast.domain.first_batch import SIZE as FIRST_BATCH
+from backcast.domain.first_batch import held_until
 from backcast.domain.packing import MAX_REQUESTS, batch_sizes
 from backcast.domain.wire_ids import slug
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import stream
 from backcast.ledger.runs import load_run, lock_run
 from backcast.services.fault_points import FaultPoint, reached
-from backcast.services.open_work import parts_of, stop_batching_if_late
+from backcast.services.open_work import parts_of, stop_batching_if_late, weigh
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,25 +41,30 @@ def plan_round(ledger: Ledger, clock: Clock, run_id: int, round_number: int) -> 
         run = load_run(connection, run_id)
         if run["dry_run"]:
             return []
-        if run["canceled_at"] is None and not stop_batching_if_late(connection, clock(), run):
-            _pack(connection, run, round_number)
+        now = clock()
+        if run["canceled_at"] is None and not stop_batching_if_late(connection, now, run):
+            _pack(connection, now, run, round_number)
         rows = connection.execute(sql("batches_of_round"), {"run_id": run_id, "round": round_number}).fetchall()
         reached(FaultPoint.PLAN_BEFORE_COMMIT)
     reached(FaultPoint.PLAN_COMMITTED)
     return [row["batch_id"] for row in rows]
 
 
-def _pack(connection: Connection, run: Row, round_number: int) -> None:
+def _pack(connection: Connection, now: datetime, run: Row, round_number: int) -> None:
     key = {"run_id": run["run_id"], "round": round_number}
     unresolved = connection.execute(sql("unresolved_sizes"), {"base_url": run["base_url"]}).fetchall()
     taken = {row["request_count"] for row in unresolved}
     waiting = [row["size"] for row in stream(connection, "unpacked_requests", key)]
     # So that it can be canceled in parts when all of it cannot be answered synchronously at once.
     most = -(-len(waiting) // parts_of(connection, run)) if waiting else MAX_REQUESTS
-    sizes = batch_sizes(waiting, taken, max_requests=min(most, MAX_REQUESTS))
     planned = connection.execute(sql("batches_of_round"), key).fetchall()
+    until = None
+    if round_number == FIRST_ROUND and not planned:
+        until = held_until(now, weigh(connection, now, run).cutoffs.rebatch_until, len(waiting))
+    sizes = batch_sizes(waiting, taken, max_requests=min(most, MAX_REQUESTS), first=FIRST_BATCH if until else None)
     for position, request_count in enumerate(sizes, start=len(planned)):
         batch = {**key, "position": position, "request_count": request_count, "replaces": None}
+        batch |= {"held_until": until} if position else {}
         batch_id, nonce = insert_batch(connection, batch)
         connection.execute(
             sql("put_requests_into_batch"),
@@ -112,7 +119,7 @@ def withdraw(connection: Connection, run_id: int, why: str, now: datetime | None
 def insert_batch(connection: Connection, batch: Row) -> tuple[int, str]:
     """Plan a batch and return its id and its nonce; a nonce already used fails on the ledger's constraint."""
     nonce = secrets.token_hex(_NONCE_BYTES)
-    row = connection.execute(sql("insert_batch"), {**batch, "nonce": nonce}).fetchone()
+    row = connection.execute(sql("insert_batch"), {"held_until": None, **batch, "nonce": nonce}).fetchone()
     if row is None:
         raise AssertionError("INSERT … RETURNING gave no row")
     return row["batch_id"], nonce

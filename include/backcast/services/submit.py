@@ -15,6 +15,7 @@ from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import stream
 from backcast.ledger.runs import load_run, lock_run
 from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.first_batch import require_right_configuration
 from backcast.services.holds import require_not_held
 from backcast.services.locks import held_batch
 from backcast.services.open_work import stop_batching_if_late
@@ -47,8 +48,8 @@ def submit(ledger: Ledger, api: MessageBatchesApi, clock: Clock, batch_id: int) 
     Raises:
         RefusedError: the API refused it; nothing was accepted, and a later call may send it.
         InDoubtError: it may have been accepted; it is held until it is known what became of it.
-        HeldError: its run is held.
-        WaitsError: it has to wait for another intent of its size.
+        HeldError: its run is held, since now perhaps, when its first batch shows that the configuration is wrong.
+        WaitsError: it has to wait for another intent of its size, or for the first batch of its run.
         ApiError: somebody else is sending it just now.
     """
     with ledger.connect() as connection:
@@ -81,6 +82,7 @@ def _send(ledger: Ledger, connection: Connection, api: MessageBatchesApi, clock:
     if _is_late(connection, clock, batch["run_id"]):
         _log.warning("It is too late for batch %s: what it holds is answered synchronously.", batch_id)
         return
+    require_right_configuration(connection, clock, batch)
     _intend(connection, api, clock, batch)
     batch = _load(connection, batch_id)
     if batch["state"] == "intended":
