@@ -135,6 +135,7 @@ OTHER_FAULTS: list[dict[str, Any]] = [
 ]
 _NUMBERS = re.compile(r"^ *\d+\| ?", re.MULTILINE)
 TOO_LONG = "prompt is too long: 300000 tokens > 200000 maximum"
+LIMIT_TOO_HIGH = "max_tokens: 8192 > 4096, which is the maximum allowed number of output tokens for a-model"
 RULES: list[dict[str, Any]] = [
     {"share": 0.3, "attempts": [1], "outcome": "errored", "error_type": "overloaded_error"},
     {"share": 0.3, "attempts": [1], "outcome": "truncated"},
@@ -145,6 +146,12 @@ RULES: list[dict[str, Any]] = [
     {"share": 0.1, "outcome": "refusal"},
     {"share": 0.1, "outcome": "invalid_request"},
     {"share": 0.5, "when": {"prompt_lacks": "This is part"}, "outcome": "invalid_request", "message": TOO_LONG},
+    {"share": 0.3, "when": {"prompt_lacks": "This is part"}, "outcome": "model_context_window_exceeded"},
+    # Until it is split.
+    {"share": 0.3, "when": {"prompt_lacks": "This is part"}, "outcome": "truncated"},
+    {"share": 0.3, "attempts": [1], "outcome": "pause_turn"},
+    {"share": 0.1, "outcome": "tool_use"},
+    {"share": 0.3, "when": {"max_tokens_at_least": 4097}, "outcome": "invalid_request", "message": LIMIT_TOO_HIGH},
 ]
 PAUSES = [0.0, 1.0, 30.0, 61.0, 300.0, 900.0, 3600.0, 4 * 3600.0]
 

@@ -235,3 +235,27 @@ def test_a_counter_is_asked_a_few_times_for_each_part() -> None:
 def test_a_budget_or_an_overlap_that_makes_no_sense_is_refused(budget: int, overlap: int) -> None:
     with pytest.raises(ValueError, match="cannot split"):
         _split("a\n", "python", budget, overlap)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("c", "#ifndef A_H\n#define A_H\n\n#include <a.h>\n\n" + "int f(void) {\n  return 1;\n}\n\n" * 20 + "#endif\n"),
+        ("c#", "namespace A\n{\n  using B;\n\n" + "  class C\n  {\n    int F;\n  }\n\n" * 20 + "}\n"),
+        ("rust", "mod a {\n  use b::c;\n\n" + "  fn f() -> u8 {\n    1\n  }\n\n" * 20 + "}\n"),
+    ],
+)
+def test_imports_are_shown_that_stand_in_what_encloses_a_whole_file(language: str, text: str) -> None:
+    [wanted] = [
+        n for n, line in enumerate(split_lines(text), 1) if line.strip() in {"#include <a.h>", "using B;", "use b::c;"}
+    ]
+    late = _split(text, language, 400).chunks[-1]
+    assert any(lines.first <= wanted <= lines.last for lines in late.context)
+
+
+@pytest.mark.parametrize("language", ["elixir", "julia", "lua", "ocaml", "ruby", "shell", "swift"])
+@pytest.mark.parametrize("unclosed", ["'", '"', "`", "<<EOF"])
+def test_what_is_not_closed_at_the_end_makes_no_part_of_its_own(language: str, unclosed: str) -> None:
+    text = "x = 1\n" * 6 + f"cat {unclosed}rest of it\n}}\n"
+    chunks = _split(text, language, 30).chunks
+    assert all(chunk.first <= chunk.last <= 8 for chunk in chunks)

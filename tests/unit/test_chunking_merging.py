@@ -8,73 +8,68 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backcast.chunking import PartFindings, in_document_lines, merge_findings
+from backcast.chunking import PartFindings, merge_findings
 
 
-def _finding(start: int, end: int, *, category: str = "design", evidence: str = "x", title: str = "") -> dict[str, Any]:
-    return {"line_start": start, "line_end": end, "category": category, "evidence": evidence, "title": title}
+def _finding(start: int, end: int, *, category: str = "design", title: str = "") -> dict[str, Any]:
+    return {"line_start": start, "line_end": end, "category": category, "title": title}
 
 
 def test_findings_come_in_the_order_of_the_document() -> None:
-    late = PartFindings(11, 20, (_finding(15, 15, evidence="c"), _finding(11, 12, evidence="b")))
-    early = PartFindings(1, 10, (_finding(3, 9, evidence="a"),))
-    assert [finding["evidence"] for finding in merge_findings([late, early])] == ["a", "b", "c"]
+    late = PartFindings(11, 20, (_finding(15, 15, title="c"), _finding(11, 12, title="b")))
+    early = PartFindings(1, 10, (_finding(3, 9, title="a"),))
+    assert [finding["title"] for finding in merge_findings([late, early])] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "kept"),
+    ("what", "second", "kept"),
     [
-        ("same place and category", _finding(9, 10, evidence="another quote"), 1),
-        ("same quote, other category", _finding(9, 10, category="naming"), 1),
-        ("same quote, lines that meet", _finding(8, 9, evidence="  x "), 1),
-        ("same quote, lines apart", _finding(7, 8), 2),
-        ("same place, other category and quote", _finding(9, 10, category="naming", evidence="y"), 2),
-        ("other lines, other quote", _finding(9, 9, evidence="y"), 2),
+        ("in the overlap, which another part ends with", _finding(9, 10), ["first"]),
+        ("another in the overlap", _finding(8, 10, category="naming"), ["first"]),
+        ("in what is shown as context", _finding(1, 1, category="naming"), ["first"]),
+        ("beyond the part", _finding(15, 21), ["first"]),
+        ("the same line and category", _finding(9, 12), ["first"]),
+        ("the same line, other category", _finding(9, 12, category="naming"), ["first", "second"]),
+        ("lines that meet", _finding(10, 12), ["first", "second"]),
+        ("lines apart", _finding(11, 12), ["first", "second"]),
     ],
 )
-def test_what_overlapping_parts_both_found_is_kept_once(first: str, second: dict[str, Any], kept: int) -> None:
-    parts = [PartFindings(1, 10, (_finding(9, 10),)), PartFindings(11, 20, (second,))]
-    assert len(merge_findings(parts)) == kept, first
+def test_what_overlapping_parts_both_found_is_kept_once(what: str, second: dict[str, Any], kept: list[str]) -> None:
+    parts = [
+        PartFindings(1, 10, (_finding(9, 10, title="first"),)),
+        PartFindings(11, 20, ({**second, "title": "second"},)),
+    ]
+    assert [finding["title"] for finding in merge_findings(parts)] == kept, what
 
 
 def test_two_findings_of_one_part_are_never_taken_for_the_same() -> None:
-    findings = (_finding(3, 4), _finding(3, 4, category="naming"), _finding(3, 4, evidence="y"))
-    assert len(merge_findings([PartFindings(1, 10, findings)])) == 3
-    again = PartFindings(11, 20, (_finding(3, 4, category="naming", title="again"), _finding(3, 4, title="again")))
-    assert len(merge_findings([again, PartFindings(1, 10, findings)])) == 3
-
-
-def test_the_part_that_saw_all_of_it_is_believed() -> None:
-    overlapping = PartFindings(11, 20, (_finding(8, 9, title="of the overlap"), _finding(9, 12, evidence="z")))
-    owner = PartFindings(1, 10, (_finding(8, 9, title="of the owner"),))
-    merged = merge_findings([overlapping, owner])
-    assert [(finding["title"], finding["line_end"]) for finding in merged] == [("of the owner", 9), ("", 12)]
-
-
-def test_what_two_parts_say_about_context_that_both_were_shown_is_kept_once() -> None:
-    parts = [
-        PartFindings(11, 20, (_finding(1, 1, evidence="import os", title="in the second"),)),
-        PartFindings(21, 30, (_finding(1, 1, evidence="import os", title="in the third"),)),
-        PartFindings(1, 10, ()),
-    ]
-    assert [finding["title"] for finding in merge_findings(parts)] == ["in the second"]
-
-
-def test_line_numbers_that_count_from_the_part_are_mapped_back() -> None:
-    (mapped,) = in_document_lines([_finding(1, 3, title="kept")], 41)
-    assert (mapped["line_start"], mapped["line_end"], mapped["title"]) == (41, 43, "kept")
+    findings = (_finding(3, 4), _finding(3, 4, category="naming"), _finding(3, 4, title="another"), _finding(3, 6))
+    assert len(merge_findings([PartFindings(1, 10, findings)])) == len(findings)
 
 
 _FINDINGS = st.builds(
-    lambda start, length, category, evidence: _finding(start, start + length, category=category, evidence=evidence),
+    lambda start, length, category, title: _finding(start, start + length, category=category, title=title),
     st.integers(1, 30),
-    st.integers(0, 3),
+    st.integers(0, 12),
     st.sampled_from(["design", "naming"]),
     st.sampled_from(["x", "y", "z"]),
 )
 _PARTS = st.lists(st.lists(_FINDINGS, max_size=6), max_size=6).map(
     lambda found: [PartFindings(1 + 5 * n, 5 + 5 * n, tuple(findings)) for n, findings in enumerate(found)]
 )
+
+
+def _merged(parts: list[PartFindings]) -> list[PartFindings]:
+    """Merge neighbours into a part that is answered by what is merged of them."""
+    return [PartFindings(parts[0].first, parts[-1].last, tuple(merge_findings(parts)))] if parts else []
+
+
+@given(_PARTS, st.data())
+def test_merging_is_associative(parts: list[PartFindings], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(parts)))
+    last = data.draw(st.integers(cut, len(parts)))
+    in_steps = [*_merged(parts[:cut]), *_merged(parts[cut:last]), *parts[last:]]
+    assert merge_findings(in_steps) == merge_findings(parts)
 
 
 @given(_PARTS, st.randoms(use_true_random=False))
@@ -87,24 +82,21 @@ def test_neither_the_order_of_parts_nor_of_their_findings_matters(parts: list[Pa
 
 
 @given(_PARTS)
-def test_merging_leaves_out_only_what_another_part_found_and_adds_nothing(parts: list[PartFindings]) -> None:
+def test_nothing_is_left_out_but_what_an_earlier_part_tells_of_the_same_line(parts: list[PartFindings]) -> None:
     merged = merge_findings(parts)
-    everything = [finding for part in parts for finding in part.findings]
-    assert all(finding in everything for finding in merged)
-    assert merged == sorted(merged, key=lambda finding: (finding["line_start"], finding["line_end"]))
-    for finding in everything:
-        assert any(
-            kept["evidence"] == finding["evidence"]
-            or (kept["line_start"], kept["line_end"], kept["category"])
-            == (finding["line_start"], finding["line_end"], finding["category"])
-            for kept in merged
-        )
+    own = [
+        (part, finding) for part in parts for finding in part.findings if part.first <= finding["line_end"] <= part.last
+    ]
+    assert all(any(finding is kept for _, finding in own) for kept in merged)
+    for part, finding in own:
+        same = [
+            other.first
+            for other, told in own
+            if (told["line_start"], told["category"]) == (finding["line_start"], finding["category"])
+        ]
+        assert any(finding is kept for kept in merged) == (part.first == min(same))
 
 
 @given(_PARTS)
-def test_one_part_is_merged_to_all_that_it_found_and_a_part_read_twice_changes_nothing(
-    parts: list[PartFindings],
-) -> None:
+def test_a_part_that_is_read_twice_changes_nothing(parts: list[PartFindings]) -> None:
     assert merge_findings([*parts, *parts]) == merge_findings(parts)
-    for part in parts:
-        assert len(merge_findings([part])) == len(part.findings)

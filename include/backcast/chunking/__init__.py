@@ -1,7 +1,8 @@
 """Splits documents that are too long into parts, and merges what is found in them."""
 
+from backcast.chunking.apart import split_apart
 from backcast.chunking.chunks import Chunk, LineRange, Splitting, TokenCounter, Unsplittable
-from backcast.chunking.merging import PartFindings, in_document_lines, merge_findings
+from backcast.chunking.merging import PartFindings, merge_findings
 from backcast.chunking.sheet import Sheet, shown
 from backcast.chunking.splitting import split
 
@@ -13,8 +14,8 @@ __all__ = [
     "Splitting",
     "TokenCounter",
     "Unsplittable",
-    "in_document_lines",
     "merge_findings",
     "shown",
     "split",
+    "split_apart",
 ]

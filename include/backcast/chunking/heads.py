@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from backcast.chunking.chunks import LineRange
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from tree_sitter import Node
 
 # Grammars name alike what is alike; these are the names of those in grammars.py.
 _IMPORT = re.compile(
     "import|package_|preproc_include|use_declaration|using_|namespace_use|extern_crate|future_import|open_|header$"
 )
+_AROUND_ALL = re.compile("preproc_if|namespace_d|mod_item|declaration_list$")
 _BODY = re.compile("(?:^|_)(?:body|block)$|compound_statement|(?:declaration|method)_list$")
 _SCOPE = re.compile(
     "class|module|namespace|interface|trait|impl|object|function|method|struct|enum|protocol|preproc_if"
@@ -26,9 +29,16 @@ def lines_of(node: Node) -> LineRange:
     return LineRange(first + 1, max(first, last if column else last - 1) + 1)
 
 
-def is_import(node: Node) -> bool:
-    """Tell whether an outermost node says what the code below uses, or where it belongs."""
-    return _IMPORT.match(node.type) is not None and _before_body(node) is None
+def imports_of(nodes: Iterable[Node]) -> Iterator[LineRange]:
+    """Give the lines that say what the code below uses, or where it belongs, of outermost nodes.
+
+    They may stand within what encloses a whole file: an include guard, a namespace.
+    """
+    for node in nodes:
+        if _IMPORT.match(node.type) and _before_body(node) is None:
+            yield lines_of(node)
+        elif _AROUND_ALL.match(node.type):
+            yield from imports_of(node.children)
 
 
 def head_of(node: Node) -> LineRange | None:
@@ -38,7 +48,8 @@ def head_of(node: Node) -> LineRange | None:
     before_body = _before_body(node) or (_before_body(inner) if inner else None)
     if before_body is not None:
         return LineRange(lines.first, max(lines.first, before_body))
-    return LineRange(lines.first, lines.first) if node.is_named and _SCOPE.search(node.type) else None
+    is_scope = node.is_named and _SCOPE.search(node.type) and not _BODY.search(node.type)
+    return LineRange(lines.first, lines.first) if is_scope else None
 
 
 def _before_body(node: Node) -> int | None:

@@ -40,6 +40,9 @@ def pieces_of(nodes: Iterable[Node]) -> Iterator[Piece]:
     """Give the pieces of siblings, in order."""
     last = 0
     for node in nodes:
+        if node.start_byte == node.end_byte:
+            # What the parser missed at the end of the text, such as a quote, stands below the last line.
+            continue
         lines = lines_of(node)
         # A minified line may have a hundred thousand nodes: those after the first say nothing new about lines.
         if lines.last > last:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ def outline_of_prose(language: str, plain: Indented) -> Outline:
     headings, fenced = headings_of(language, plain.lines)
     starts = _paragraph_starts(plain.lines, headings, fenced)
     lines = LineRange(1, len(plain.lines))
-    return Outline([_Prose(plain, headings, starts).section(lines, ())])
+    return Outline([_Prose(plain, headings, sorted(headings), starts).section(lines, ())])
 
 
 def _paragraph_starts(lines: Sequence[str], headings: Mapping[int, int], fenced: frozenset[int]) -> list[int]:
@@ -44,10 +45,11 @@ def _paragraph_starts(lines: Sequence[str], headings: Mapping[int, int], fenced:
 
 @dataclass(frozen=True, slots=True)
 class _Prose:
-    """Prose whose headings, first line to level, and first lines of paragraphs are known."""
+    """Prose whose headings, first line to level, and first lines of headings and paragraphs are known, in order."""
 
     plain: Indented
     headings: Mapping[int, int]
+    heading_lines: Sequence[int]
     paragraph_starts: Sequence[int]
 
     def section(self, lines: LineRange, heads: tuple[LineRange, ...]) -> Block:
@@ -55,19 +57,23 @@ class _Prose:
 
     def _subsections(self, lines: LineRange, heads: tuple[LineRange, ...]) -> Sequence[Block]:
         """Split at the highest headings but the first line's, which is the section's own."""
-        within = {n: level for n, level in self.headings.items() if lines.first < n <= lines.last}
+        within = _below_first(self.heading_lines, lines)
         if not within:
             return self._paragraphs(lines, heads)
         if lines.first in self.headings:
             heads = (*heads, LineRange(lines.first, lines.first))
-        highest = min(within.values())
-        starts = [n for n, level in within.items() if level == highest]
+        highest = min(self.headings[n] for n in within)
+        starts = [n for n in within if self.headings[n] == highest]
         return [self.section(part, heads) for part in consecutive(starts, lines)]
 
     def _paragraphs(self, lines: LineRange, heads: tuple[LineRange, ...]) -> Sequence[Block]:
-        starts = [n for n in self.paragraph_starts if lines.first < n <= lines.last]
+        starts = _below_first(self.paragraph_starts, lines)
         if lines.first in self.headings:
             heads = (*heads, LineRange(lines.first, lines.first))
         if not starts:
             return self.plain.blocks(lines, heads)
         return [self.plain.block(part, heads) for part in consecutive(starts, lines)]
+
+
+def _below_first(numbers: Sequence[int], lines: LineRange) -> Sequence[int]:
+    return numbers[bisect_right(numbers, lines.first) : bisect_right(numbers, lines.last)]

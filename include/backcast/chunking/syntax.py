@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from backcast.chunking.chunks import Block, LineRange, Outline, consecutive
-from backcast.chunking.heads import head_of, is_import, lines_of
+from backcast.chunking.heads import head_of, imports_of, lines_of
 from backcast.chunking.parsing import parsed
 from backcast.chunking.pieces import divided, grouped, pieces_of
 
@@ -35,7 +35,7 @@ def outline_by_syntax(text: str, grammar: Language, plain: Indented) -> Outline 
     nodes = root.children if root else []
     if root is None or _misread(nodes) * 2 > lines.last:
         return None
-    shared = tuple(lines_of(node) for node in nodes if is_import(node))
+    shared = tuple(imports_of(nodes))
     tree = _Tree(plain)
     pieces = list(pieces_of(nodes))
     blocks = tree.split(pieces, lines, ()) or tree.blocks(pieces, lines, ())

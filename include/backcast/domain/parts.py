@@ -52,7 +52,7 @@ class Part:
     def told(self) -> str:
         """Say in a prompt which lines to report on."""
         return (
-            f"This is part {self.number} of {self.count} of the document: report on lines {self.first} to {self.last} "
+            f"This is part {self.number} of {self.count}: report on lines {self.first} to {self.last} "
             "only, by the numbers that they have here. The other lines are shown so that you see what these belong to."
         )
 
