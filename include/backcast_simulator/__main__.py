@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @knobs
 def main(knobs: Knobs) -> None:
     """Run a Message Batches API on a local port. No model is asked and nothing is charged."""
+    _require_loopback(knobs)
     listener = _listen(knobs.host, knobs.port)
     simulator = _simulator(knobs)
     if knobs.script is not None:
@@ -117,10 +118,16 @@ def _readings(given: Iterable[str]) -> Readings:
     return change_readings(Readings(), dict(entry.partition("=")[::2] for entry in given))
 
 
+def _require_loopback(knobs: Knobs) -> None:
+    if not (knobs.beyond_loopback or _is_loopback(knobs.host)):
+        _refuse(
+            f"--host {knobs.host} is not a loopback address; the simulator listens on 127.0.0.1, ::1 or localhost, "
+            "unless --beyond-loopback says that whoever reaches that address may steer it."
+        )
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    if not _is_loopback(host):
-        _refuse(f"--host {host} is not a loopback address; the simulator listens on 127.0.0.1, ::1 or localhost only.")
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

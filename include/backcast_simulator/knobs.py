@@ -24,6 +24,7 @@ class Knobs:
 
     host: str
     port: int
+    beyond_loopback: bool
     clock: Literal["fast", "real", "stepped"]
     speed: float
     weather: str
@@ -49,6 +50,11 @@ def _names(group: dict[str, list[click.Option]]) -> dict[str, str]:
 _GROUPS: dict[str, list[click.Option]] = {
     "Where it listens": [
         click.Option(["--host"], default="127.0.0.1", show_default=True, help="Loopback address to listen on."),
+        click.Option(
+            ["--beyond-loopback"],
+            is_flag=True,
+            help="Let --host be any address. For a network of containers: whoever reaches it can steer it.",
+        ),
         click.Option(
             ["--port"], default=8790, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on."
         ),

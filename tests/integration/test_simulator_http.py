@@ -237,7 +237,7 @@ def run_cli(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
-def test_the_command_line_refuses_other_hosts_and_taken_ports_and_stops_on_sigterm() -> None:
+def test_the_command_line_refuses_other_hosts_unless_told_and_taken_ports_and_stops_on_sigterm() -> None:
     process = run_cli("--host", "0.0.0.0")
     assert "not a loopback address" in process.communicate(timeout=20)[1]
     assert process.returncode == 2
@@ -246,7 +246,7 @@ def test_the_command_line_refuses_other_hosts_and_taken_ports_and_stops_on_sigte
         process = run_cli("--port", str(port))
         assert "choose another with --port" in process.communicate(timeout=20)[1]
         assert process.returncode == 2
-    process = run_cli("--port", str(port))
+    process = run_cli("--port", str(port), "--host", "0.0.0.0", "--beyond-loopback")
     assert process.stderr is not None
     assert "no model is asked" in process.stderr.readline()
     wait_until(lambda: httpx2.get(f"http://127.0.0.1:{port}/simulator/health").status_code == 200)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from backcast.domain.errors import BackcastError, InputError
 from backcast.ledger.progress import RunProgress, read_progress
@@ -14,6 +14,7 @@ from backcast.local.display import Display, View
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from backcast.local.airflow_api import AirflowApi
     from backcast.local.options import NightOptions
     from backcast.local.stack import Stack
 
@@ -37,21 +38,43 @@ _STAGES: Final = {
 }
 
 
-def wait_for_dag(stack: Stack, dag_id: str) -> None:
+class Site(Protocol):
+    """Where runs are followed."""
+
+    @property
+    def airflow(self) -> AirflowApi:
+        """Airflow's REST API."""
+
+    @property
+    def ledger(self) -> str:
+        """The DSN of the ledger that its tasks use."""
+
+    @property
+    def since(self) -> datetime:
+        """What Airflow knows from before this moment may be stale."""
+
+    def check(self) -> None:
+        """Look whether everything runs.
+
+        Raises:
+            BackcastError: a part does not stay alive.
+        """
+
+
+def wait_for_dag(site: Site, dag_id: str) -> None:
     """Wait until Airflow has read the DAG from its file.
 
     Raises:
         BackcastError: the file cannot be read, or is not there.
     """
     deadline = time.monotonic() + DAG_SECONDS
-    while not stack.airflow.knows_dag(dag_id, stack.since):
-        stack.supervisor.check()
-        for filename, traceback in stack.airflow.import_errors(stack.since):
+    while not site.airflow.knows_dag(dag_id, site.since):
+        site.check()
+        for filename, traceback in site.airflow.import_errors(site.since):
             if filename.endswith(f"{dag_id}.py"):
                 raise BackcastError(f"Airflow cannot read {filename}:\n{traceback}")
         if time.monotonic() > deadline:
-            folder = stack.options.project / "dags"
-            raise BackcastError(f"Airflow found no DAG {dag_id} in {folder} within {DAG_SECONDS:.0f} s")
+            raise BackcastError(f"Airflow found no DAG {dag_id} in its DAG folder within {DAG_SECONDS:.0f} s")
         time.sleep(_POLL_SECONDS / 4)
 
 
@@ -82,7 +105,7 @@ def _resume(stack: Stack, dag_id: str, dag_run_id: str) -> str:
     return dag_run_id
 
 
-def follow(stack: Stack, dag_id: str, dag_run_id: str, display: Display) -> tuple[str, RunProgress | None]:
+def follow(site: Site, dag_id: str, dag_run_id: str, display: Display) -> tuple[str, RunProgress | None]:
     """Show the run until it ends; return how it ended, and how the ledger stands.
 
     Raises:
@@ -90,13 +113,13 @@ def follow(stack: Stack, dag_id: str, dag_run_id: str, display: Display) -> tupl
     """
     current = "Waiting for Airflow's scheduler"
     while True:
-        state = stack.airflow.run_state(dag_id, dag_run_id)
-        progress = read_progress(stack.ledger, external_key(dag_id, dag_run_id))
+        state = site.airflow.run_state(dag_id, dag_run_id)
+        progress = read_progress(site.ledger, external_key(dag_id, dag_run_id))
         if state not in UNFINISHED:
             return str(state), progress
-        stack.supervisor.check()
+        site.check()
         # Between two tasks there is none: then the last one is still what a person wants to see.
-        current = stage(stack.airflow.tasks(dag_id, dag_run_id)) or current
+        current = stage(site.airflow.tasks(dag_id, dag_run_id)) or current
         display.show(view(current, progress, datetime.now(UTC)))
         time.sleep(_POLL_SECONDS)
 
@@ -133,13 +156,13 @@ def stage(tasks: Sequence[TaskState]) -> str | None:
     return round_name + (" (failed, will be tried again)" if task.state == "up_for_retry" else "")
 
 
-def failures(stack: Stack, dag_id: str, dag_run_id: str) -> list[str]:
+def failures(site: Site, dag_id: str, dag_run_id: str) -> list[str]:
     """Return, for each failed task, its name and the last error lines of its log."""
     lines = []
-    for task in stack.airflow.tasks(dag_id, dag_run_id):
+    for task in site.airflow.tasks(dag_id, dag_run_id):
         if task.state == "failed":
             lines.append(f"Task {task.task_id} failed:")
-            lines += [f"  {line}" for line in last_error(stack.airflow.task_log(dag_id, dag_run_id, task))]
+            lines += [f"  {line}" for line in last_error(site.airflow.task_log(dag_id, dag_run_id, task))]
     return lines
 
 

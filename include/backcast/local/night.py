@@ -137,7 +137,7 @@ def _up(options: StackOptions, display: Display) -> int:
         display.say("Ctrl-C stops everything.")
         try:
             while True:
-                stack.supervisor.check()
+                stack.check()
                 time.sleep(1)
         except Interrupted:
             display.say("Stopping.")

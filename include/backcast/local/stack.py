@@ -67,6 +67,14 @@ class Stack:
         """The ledger's DSN."""
         return self.server.dsn("backcast")
 
+    def check(self) -> None:
+        """Look whether everything runs, or is about to.
+
+        Raises:
+            BackcastError: a part was given up.
+        """
+        self.supervisor.check()
+
     @property
     def url(self) -> str:
         """Where Airflow's pages are."""
@@ -191,7 +199,7 @@ def _wait_until_up(stack: Stack) -> None:
     deadline = time.monotonic() + START_SECONDS
     missing = _missing(stack)
     while missing:
-        stack.supervisor.check()
+        stack.check()
         if time.monotonic() > deadline:
             logs = stack.options.api_home / "logs"
             raise BackcastError(f"{', '.join(missing)} did not start within {START_SECONDS:.0f} s: see {logs}")
