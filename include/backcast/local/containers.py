@@ -87,8 +87,14 @@ def is_simulator(url: str) -> bool:
     return answer.status_code == HTTPStatus.OK and "x-backcast-simulator" in answer.headers
 
 
-def run_demo(site: Containers, api_url: str, display: Display) -> int:
+def run_demo(site: Containers, api_url: str, display: Display, **form: object) -> int:
     """Trigger one run through Airflow's REST API, follow it, and show its report; return the exit code.
+
+    Args:
+        site: where it runs.
+        api_url: which API its requests go to.
+        display: what is told to a person.
+        form: what the DAG's form says, if anything.
 
     Raises:
         InputError: another API than a simulator is asked.
@@ -101,7 +107,7 @@ def run_demo(site: Containers, api_url: str, display: Display) -> int:
         )
     wait_for_dag(site, DAG)
     dag_run_id = f"demo-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    site.airflow.trigger(DAG, dag_run_id, {})
+    site.airflow.trigger(DAG, dag_run_id, form)
     display.say(f"Run {dag_run_id} of {DAG} started")
     state, progress = follow(site, DAG, dag_run_id, display)
     display.close()

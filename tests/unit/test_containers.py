@@ -1,0 +1,52 @@
+"""What Compose says before anything runs, and what a demo refuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+
+from backcast.domain.errors import InputError
+from backcast.local.airflow_api import AirflowApi
+from backcast.local.containers import Containers, check_address, is_simulator, run_demo
+from backcast.local.display import Display
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support import RunningSimulator
+
+REAL = "https://api.anthropic.com"
+
+
+def test_the_real_api_without_a_key_is_refused_with_both_ways_on() -> None:
+    with pytest.raises(InputError, match=r"ANTHROPIC_API_KEY in \.env is empty.*--profile demo up"):
+        check_address(REAL, "")
+
+
+def test_the_real_api_with_a_key_is_not_asked() -> None:
+    assert check_address("https://nowhere.invalid", "sk-ant-test") == (
+        "Requests go to https://nowhere.invalid: every run is paid for."
+    )
+
+
+def test_a_simulator_that_is_not_there_is_said_with_both_ways_on() -> None:
+    with pytest.raises(InputError, match=r"--profile demo up.*BACKCAST_API_URL=https://api\.anthropic\.com"):
+        check_address("http://simulator:1", "", wait_seconds=0)
+
+
+def test_a_demo_that_would_ask_another_api_triggers_nothing() -> None:
+    def refuse(request: httpx2.Request) -> httpx2.Response:
+        raise AssertionError(request.url)
+
+    with AirflowApi("http://airflow", "admin", "none", httpx2.MockTransport(refuse)) as airflow:
+        site = Containers(airflow, "postgresql://nobody@nowhere/none")
+        with pytest.raises(InputError, match="Nothing was triggered"):
+            run_demo(site, "http://127.0.0.1:1", Display())
+
+
+def test_a_simulator_is_known_by_what_it_says(start_simulator: Callable[..., RunningSimulator]) -> None:
+    assert is_simulator(start_simulator().base_url)
+    assert not is_simulator("http://127.0.0.1:1")
+    assert not is_simulator("no address")
