@@ -96,6 +96,13 @@ def test_nobody_is_root() -> None:
         assert service["security_opt"] == ["no-new-privileges:true"]
 
 
+def test_tasks_end_before_what_they_report_to_and_all_before_the_database() -> None:
+    for name in ("api-server", "scheduler", "dag-processor", "triggerer"):
+        assert "postgres" in SERVICES[name]["depends_on"]
+    for name in ("scheduler", "triggerer"):
+        assert "api-server" in SERVICES[name]["depends_on"]
+
+
 def test_what_runs_waits_for_the_check_and_the_migrations() -> None:
     for name in ("api-server", "scheduler", "dag-processor", "triggerer"):
         waits = SERVICES[name]["depends_on"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -13,7 +15,7 @@ from backcast.local.containers import Containers, check_address, is_simulator, r
 from backcast.local.display import Display
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.support import RunningSimulator
 
@@ -46,7 +48,26 @@ def test_a_demo_that_would_ask_another_api_triggers_nothing() -> None:
             run_demo(site, "http://127.0.0.1:1", Display())
 
 
-def test_a_simulator_is_known_by_what_it_says(start_simulator: Callable[..., RunningSimulator]) -> None:
+class Gateway(BaseHTTPRequestHandler):
+    """Answers whatever it is asked, as a gateway in front of the real API may."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+
+@pytest.fixture
+def gateway() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_simulator_is_known_by_what_it_says(start_simulator: Callable[..., RunningSimulator], gateway: str) -> None:
     assert is_simulator(start_simulator().base_url)
+    assert not is_simulator(gateway)
     assert not is_simulator("http://127.0.0.1:1")
     assert not is_simulator("no address")
