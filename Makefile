@@ -18,7 +18,7 @@ FIRST_SEED  ?= 1
 
 help: ## List what can be made.
 	@echo "make TARGET [VARIABLE=value ...]"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  REPO             repository to review, path or URL; this one unless told"
 	@echo "  REF              branch, tag or commit; HEAD unless told"
