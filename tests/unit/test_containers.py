@@ -11,13 +11,15 @@ import pytest
 
 from backcast.domain.errors import InputError
 from backcast.local.airflow_api import AirflowApi
-from backcast.local.containers import Containers, check_address, is_simulator, run_demo
+from backcast.local.containers import Containers, _follow, check_address, is_simulator, run_demo
 from backcast.local.display import Display
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.support import RunningSimulator
+
+    from backcast.ledger.connection import Ledger
 
 REAL = "https://api.anthropic.com"
 
@@ -46,6 +48,21 @@ def test_a_demo_that_would_ask_another_api_triggers_nothing() -> None:
         site = Containers(airflow, "postgresql://nobody@nowhere/none")
         with pytest.raises(InputError, match="Nothing was triggered"):
             run_demo(site, "http://127.0.0.1:1", Display())
+
+
+def test_a_run_is_followed_on_after_airflow_was_away_for_a_moment(ledger: Ledger) -> None:
+    asked = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.path)
+        if len(asked) == 1:
+            raise httpx2.ReadTimeout("busy", request=request)
+        return httpx2.Response(200, json={"state": "success"})
+
+    with AirflowApi("http://airflow", "admin", "none", httpx2.MockTransport(answer)) as airflow:
+        site = Containers(airflow, ledger.dsn)
+        assert _follow(site, "demo-1", Display(), pause_seconds=0) == ("success", None)
+    assert len(asked) == 2
 
 
 class Gateway(BaseHTTPRequestHandler):

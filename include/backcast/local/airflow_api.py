@@ -21,6 +21,10 @@ _TIMEOUT: Final = 30.0
 UNFINISHED: Final = ("queued", "running")
 
 
+class AirflowAwayError(BackcastError):
+    """Airflow does not answer now; it may a moment later."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskState:
     """One task instance of a run."""
@@ -117,7 +121,7 @@ class AirflowApi:
                 self._log_in()
                 answer = self._client.request(method, path, **arguments)
         except httpx2.HTTPError as error:
-            raise BackcastError(f"Airflow does not answer {method} {path}: {error!r}") from error
+            raise AirflowAwayError(f"Airflow does not answer {method} {path}: {error!r}") from error
         return answer
 
     def _log_in(self) -> None:

@@ -16,7 +16,7 @@ import click
 import httpx2
 
 from backcast.domain.errors import BackcastError, InputError
-from backcast.local.airflow_api import AirflowApi
+from backcast.local.airflow_api import AirflowApi, AirflowAwayError
 from backcast.local.display import Display
 from backcast.local.environment import ADMIN
 from backcast.local.follow import external_key, failures, follow, wait_for_dag
@@ -35,6 +35,8 @@ SIMULATOR: Final = "simulator"
 _START_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.5
 _REPORT_LINES: Final = 24
+_PATIENCE: Final = 10
+_PAUSE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def run_demo(site: Containers, api_url: str, display: Display, **form: object) -
     dag_run_id = f"demo-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     site.airflow.trigger(DAG, dag_run_id, form)
     display.say(f"Run {dag_run_id} of {DAG} started")
-    state, progress = follow(site, DAG, dag_run_id, display)
+    state, progress = _follow(site, dag_run_id, display)
     display.close()
     if state == "success" and progress is not None and progress.state == "published":
         _show(progress, display)
@@ -118,6 +120,19 @@ def run_demo(site: Containers, api_url: str, display: Display, **form: object) -
     for line in failures(site, DAG, dag_run_id):
         display.say(line)
     return 1
+
+
+def _follow(
+    site: Containers, dag_run_id: str, display: Display, pause_seconds: float = _PAUSE_SECONDS
+) -> tuple[str, RunProgress | None]:
+    """Follow a run to its end, also while Airflow's container is replaced or too busy to answer."""
+    for _ in range(_PATIENCE):
+        try:
+            return follow(site, DAG, dag_run_id, display)
+        except AirflowAwayError as error:
+            display.say(f"{error}. The run goes on; looking again.")
+            time.sleep(pause_seconds)
+    return follow(site, DAG, dag_run_id, display)
 
 
 def _show(progress: RunProgress, display: Display) -> None:
