@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
@@ -27,10 +27,17 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 
+# In a wheel the workflows of this project lie inside the package, as examples; in a checkout beside it.
+_PACKAGE: Final = Path(__file__).resolve().parent
+_EXAMPLES: Final = _PACKAGE / "workflows"
+
+
 def workflows_folder() -> Path:
-    """Return where workflows are declared: `BACKCAST_WORKFLOWS`, or `include/workflows` of this project."""
+    """Return where workflows are declared: `BACKCAST_WORKFLOWS`, or those of this project, which a wheel brings."""
     configured = os.environ.get("BACKCAST_WORKFLOWS")
-    return Path(configured) if configured else Path(__file__).resolve().parent.parent / "workflows"
+    if configured:
+        return Path(configured)
+    return _EXAMPLES if _EXAMPLES.is_dir() else _PACKAGE.parent / "workflows"
 
 
 def reports_folder() -> Path:
@@ -202,7 +209,7 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
     sla = _sla(params, declared)
     return RunSettings(
         workflow=workflow,
-        repository=str(_first(params, "repository", _from_project(source["repository"]))),
+        repository=_repository(workflow, params, source),
         ref=str(_first(params, "ref", source["ref"])),
         selection=Selection(
             include=_patterns(params, "include", source),
@@ -262,9 +269,20 @@ def _first(params: Mapping[str, Any], name: str, declared: Any) -> Any:  # noqa:
     return params.get(name) or os.environ.get(f"BACKCAST_{name.upper()}") or declared
 
 
-def _from_project(repository: str) -> str:
-    # "." in a workflow file means the project that holds it, not whatever directory a worker runs in.
-    return str(Path(__file__).resolve().parent.parent.parent) if repository == "." else repository
+def _repository(workflow: str, params: Mapping[str, Any], source: Mapping[str, Any]) -> str:
+    repository = str(_first(params, "repository", source["repository"]))
+    if repository != "." or params.get("repository"):
+        return repository
+    # "." in a workflow file means the repository that holds it, not whatever directory a worker runs in.
+    folder = workflows_folder().resolve() / workflow
+    holder = next((parent for parent in folder.parents if (parent / ".git").exists()), None)
+    # A wheel may be installed below a repository, which holds it and yet has nothing to do with its examples.
+    if holder is None or folder.is_relative_to(_EXAMPLES):
+        raise InputError(
+            f"Which repository is meant? {folder / 'workflow.yaml'} says '.', the repository that holds it, and no "
+            "repository does. Name one in the DAG run's form, in BACKCAST_REPOSITORY, or in a workflow of your own."
+        )
+    return str(holder)
 
 
 def _patterns(params: Mapping[str, Any], name: str, source: Mapping[str, Any]) -> tuple[str, ...]:

@@ -152,6 +152,7 @@ def workflows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str,
     """Change a line of the workflow in a copy of the folder."""
     folder = tmp_path / "workflows"
     shutil.copytree(workflows_folder(), folder)
+    (tmp_path / ".git").mkdir()
     monkeypatch.setenv("BACKCAST_WORKFLOWS", str(folder))
 
     def change(line: str, into: str) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.support import git
 
 from backcast.domain.errors import InputError
 from backcast.domain.report import ReportSettings
@@ -30,6 +31,22 @@ def test_the_repository_of_the_workflow_file_is_this_project() -> None:
     settings = run_settings(WORKFLOW, {})
     assert (Path(settings.repository) / "pyproject.toml").is_file()
     assert settings.sla == timedelta(hours=30)
+
+
+def test_a_workflow_without_a_repository_is_for_the_one_that_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "team" / "batch" / "workflows"
+    shutil.copytree(workflows_folder_of_the_project() / WORKFLOW, folder / WORKFLOW)
+    monkeypatch.setenv("BACKCAST_WORKFLOWS", str(folder))
+    with pytest.raises(InputError, match=r"Which repository is meant\? .* BACKCAST_REPOSITORY"):
+        run_settings(WORKFLOW, {})
+    assert run_settings(WORKFLOW, {"repository": "/srv/code"}).repository == "/srv/code"
+    monkeypatch.setenv("BACKCAST_REPOSITORY", "/srv/other")
+    assert run_settings(WORKFLOW, {}).repository == "/srv/other"
+    monkeypatch.delenv("BACKCAST_REPOSITORY")
+    git(tmp_path, "init", "-q", "team")
+    assert run_settings(WORKFLOW, {}).repository == str(tmp_path / "team")
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
