@@ -1,4 +1,4 @@
-"""What all batch DAGs are declared with, so that a DAG file holds only its stages."""
+"""What batch DAGs are declared with and go through, so that a DAG file only names its workflow."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ from typing import Any
 
 from backcast.orchestration.deadlines import deadline_alerts
 from backcast.orchestration.form import batch_params, default_args, documentation
-from backcast.orchestration.timetable import runs_at_once
+from backcast.orchestration.tasks import (
+    a_round,
+    collect,
+    inherited,
+    open_run,
+    publish,
+    rescue,
+    rescue_inherited,
+    resubmit_failures,
+)
+from backcast.orchestration.timetable import runs_at_once, schedule_for
 
 
 def batch_dag(workflow: str) -> dict[str, Any]:
-    """Return the arguments of `dag` for a workflow: all but its schedule."""
+    """Return the arguments of Airflow's `DAG` for a workflow: its id is the workflow's name."""
     return {
         "dag_id": workflow,
+        "schedule": schedule_for(workflow),
         "catchup": False,
         "max_active_runs": runs_at_once(workflow),
         "deadline": deadline_alerts(workflow),
@@ -21,3 +32,13 @@ def batch_dag(workflow: str) -> dict[str, Any]:
         "tags": ["backcast", "batch"],
         "doc_md": documentation(workflow),
     }
+
+
+def batch_stages(workflow: str) -> None:
+    """Put the stages of a workflow's runs into the DAG that is being defined."""
+    run = open_run(workflow)
+    collected = collect(run)
+    published = publish(workflow, run)
+    last = rescue_inherited(run)
+    run >> collected >> a_round(run, 1) >> resubmit_failures(run, 2) >> a_round(run, 2) >> rescue(run) >> last
+    collected >> inherited(run) >> last >> published
