@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,12 +18,11 @@ from backcast.cli_plan import check, plan
 from backcast.cli_review import review_lane
 from backcast.domain.errors import BackcastError, InputError
 from backcast.ledger.migrate import migrate as migrate_ledger
-from backcast.local.night import run_night
-from backcast.local.night import up as run_up
 from backcast.local.options import Api, NightOptions, StackOptions
 
 _USAGE = 2
 _FAILURE = 1
+_OF_THE_SIMULATOR = ("lizard", "starlette", "uvicorn")
 
 
 class _Group(click.Group):
@@ -107,7 +107,10 @@ def night(  # noqa: PLR0913  one parameter for each option
     simulator_speed: float | None,
 ) -> None:
     """Start everything, run nightly_tech_debt once, show its report, and stop everything."""
+    # Only a checkout has these commands and what they need, which `_stack` finds out.
     stack = _stack(api, home, airflow_port, simulator_port, simulator_speed)
+    from backcast.local.night import run_night
+
     sys.exit(
         run_night(
             NightOptions(
@@ -136,6 +139,8 @@ def up(  # noqa: PLR0913  as above
 ) -> None:
     """Start everything and leave it running until Ctrl-C."""
     stack = _stack(api, home, airflow_port, simulator_port, simulator_speed)
+    from backcast.local.night import up as run_up
+
     sys.exit(run_up(replace(stack, schedules=schedules or os.environ.get("SCHEDULES") == "1")))
 
 
@@ -143,6 +148,9 @@ def up(  # noqa: PLR0913  as above
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def simulator(arguments: tuple[str, ...]) -> None:
     """Run a Message Batches API on a local port; no model is asked."""
+    missing = [name for name in _OF_THE_SIMULATOR if find_spec(name) is None]
+    if missing:
+        raise InputError(f"The simulator needs {', '.join(missing)}: install backcast with its extra `simulator`.")
     # A program of its own, which must not share a line of code with what it tests.
     os.execv(sys.executable, [sys.executable, "-m", "backcast_simulator", *arguments])  # noqa: S606  our interpreter
 
