@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from backcast.cli_alerts import alert
+from backcast.cli_config import config
 from backcast.cli_failures import failures
 from backcast.cli_operations import cancel, reconcile, resubmit, status
 from backcast.cli_plan import check, plan
@@ -46,7 +47,7 @@ def main() -> None:
     """LLM document jobs on Anthropic's Message Batches API, at half price and still on time."""
 
 
-for _command in (plan, check, status, alert, reconcile, cancel, resubmit, failures, review_lane):
+for _command in (plan, check, config, status, alert, reconcile, cancel, resubmit, failures, review_lane):
     main.add_command(_command)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import fields
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from importlib import resources
@@ -20,11 +21,60 @@ from backcast.domain.pricing import Model, Price
 from backcast.domain.report import ReportSettings
 from backcast.domain.rescue import RescueTerms
 from backcast.domain.workflow import Budget, PromptVersion, RunSettings, WorkedExample
-from backcast.yaml_errors import schema_errors
+from backcast.precedence import Found, Layers, Origin, Setting
+from backcast.yaml_errors import key_lines, schema_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
+
+# What a run is told. Settings without a parameter and a variable stand in `workflow.yaml` alone.
+_OF_A_RUN: Final = (
+    Setting("name"),
+    Setting("description"),
+    Setting("sla", parameter="sla", variable="BACKCAST_SLA"),
+    Setting("due"),
+    Setting("every"),
+    Setting("slots"),
+    Setting("model", parameter="model", variable="BACKCAST_MODEL"),
+    Setting("max_tokens"),
+    Setting("prompt"),
+    Setting("structured_outputs", default=True),
+    Setting("rounds"),
+    Setting("source.kind"),
+    Setting("source.repository", parameter="repository", variable="BACKCAST_REPOSITORY"),
+    Setting("source.ref", parameter="ref", variable="BACKCAST_REF"),
+    Setting("source.include", parameter="include", default=()),
+    Setting("source.exclude", parameter="exclude", default=()),
+    Setting("source.max_document_bytes"),
+    Setting("source.max_documents", parameter="max_documents", variable="BACKCAST_MAX_DOCUMENTS"),
+    Setting("budget.run", parameter="max_usd", variable="BACKCAST_MAX_USD"),
+    Setting("budget.retries"),
+    Setting("budget.month", variable="BACKCAST_MAX_USD_A_MONTH"),
+    *(Setting(f"rescue.{field.name}", default=field.default) for field in fields(RescueTerms)),
+    *(Setting(f"report.{field.name}", default=field.default) for field in fields(ReportSettings)),
+)
+# What every workflow on a machine is told, by the environment alone.
+_OF_A_MACHINE: Final = (
+    Setting("workflows", variable="BACKCAST_WORKFLOWS"),
+    Setting("reports", variable="BACKCAST_REPORTS", default="reports"),
+    Setting("home", variable="BACKCAST_HOME"),
+    Setting("poll_interval", variable="BACKCAST_POLL_INTERVAL", default="60"),
+    Setting("exclusive", variable="BACKCAST_EXCLUSIVE", default="false"),
+    Setting("schedules", variable="BACKCAST_SCHEDULES", default="true"),
+    Setting("alerts", variable="BACKCAST_ALERTS"),
+    Setting("ledger", variable="BACKCAST_LEDGER"),
+)
+
+
+def resolve_machine() -> dict[str, Found]:
+    """Return what every workflow on this machine is told, by name, as text, with where it came from."""
+    return Layers({}, os.environ, {}, {}).resolve(_OF_A_MACHINE)
+
+
+def _of_machine(name: str) -> str | None:
+    value: str | None = resolve_machine()[name].value
+    return value
 
 
 # In a wheel the workflows of this project lie inside the package, as examples; in a checkout beside it.
@@ -34,7 +84,7 @@ _EXAMPLES: Final = _PACKAGE / "workflows"
 
 def workflows_folder() -> Path:
     """Return where workflows are declared: `BACKCAST_WORKFLOWS`, or those of this project, which a wheel brings."""
-    configured = os.environ.get("BACKCAST_WORKFLOWS")
+    configured = _of_machine("workflows")
     if configured:
         return Path(configured)
     return _EXAMPLES if _EXAMPLES.is_dir() else _PACKAGE.parent / "workflows"
@@ -42,12 +92,12 @@ def workflows_folder() -> Path:
 
 def reports_folder() -> Path:
     """Return where reports are written: `BACKCAST_REPORTS`, or `reports` in the working directory."""
-    return Path(os.environ.get("BACKCAST_REPORTS") or "reports").resolve()
+    return Path(_of_machine("reports") or "").resolve()
 
 
 def cache_folder() -> Path:
     """Return where clones are kept: below `BACKCAST_HOME`, or the user's cache folder."""
-    home = os.environ.get("BACKCAST_HOME")
+    home = _of_machine("home")
     if home:
         return Path(home).resolve() / "git"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "backcast" / "git"
@@ -55,7 +105,7 @@ def cache_folder() -> Path:
 
 def poll_interval_seconds() -> float:
     """Return how long to wait between two looks at a batch, in seconds: `BACKCAST_POLL_INTERVAL`, or 60."""
-    text = os.environ.get("BACKCAST_POLL_INTERVAL", "60")
+    text = _of_machine("poll_interval") or ""
     try:
         seconds = float(text)
     except ValueError:
@@ -67,23 +117,23 @@ def poll_interval_seconds() -> float:
 
 def exclusive_workspace() -> bool:
     """Return whether nobody else uses the API's workspace: `BACKCAST_EXCLUSIVE`, `true` or `false`, which is usual."""
-    return _switch("BACKCAST_EXCLUSIVE", "false")
+    return _switch("exclusive")
 
 
 def schedules_on() -> bool:
     """Return whether DAGs start by themselves: `BACKCAST_SCHEDULES`, `true`, which is usual, or `false`."""
-    return _switch("BACKCAST_SCHEDULES", "true")
+    return _switch("schedules")
 
 
 def alert_connections() -> list[str]:
     """Return the ids of the Airflow connections that alerts are sent to: `BACKCAST_ALERTS`, separated by commas."""
-    return [name.strip() for name in os.environ.get("BACKCAST_ALERTS", "").split(",") if name.strip()]
+    return [name.strip() for name in (_of_machine("alerts") or "").split(",") if name.strip()]
 
 
-def _switch(name: str, usual: str) -> bool:
-    text = (os.environ.get(name) or usual).lower()
+def _switch(name: str) -> bool:
+    text = (_of_machine(name) or "").lower()
     if text not in {"true", "false"}:
-        raise InputError(f"{name} is {text!r}: write true or false.")
+        raise InputError(f"BACKCAST_{name.upper()} is {text!r}: write true or false.")
     return text == "true"
 
 
@@ -123,7 +173,17 @@ def load_workflow(name: str) -> dict[str, Any]:
     Raises:
         InputError: there is no such workflow, or its file is wrong.
     """
-    path = workflows_folder() / name / "workflow.yaml"
+    return _read_workflow(name)[0]
+
+
+def workflow_file(name: str) -> Path:
+    """Return where a workflow is declared, whether or not it is there."""
+    return workflows_folder() / name / "workflow.yaml"
+
+
+def _read_workflow(name: str) -> tuple[dict[str, Any], str]:
+    """Return what a workflow declares, and the text that declares it."""
+    path = workflow_file(name)
     try:
         text = path.read_text(encoding="utf-8")
         declared = yaml.safe_load(text)
@@ -136,7 +196,7 @@ def load_workflow(name: str) -> dict[str, Any]:
     if wrong:
         listed = "\n".join(f"{path}:{line}: {message}" for line, message in wrong)
         raise InputError(f"{name} is no workflow that can be used:\n{listed}")
-    return dict(declared)
+    return dict(declared), text
 
 
 def load_prompt(workflow: str, version: str) -> PromptVersion:
@@ -165,19 +225,18 @@ def report_settings(workflow: str) -> ReportSettings:
     Raises:
         InputError: there is no such workflow, or its file is wrong.
     """
-    return _report_settings(workflow, load_workflow(workflow))
+    return _report_settings(workflow, resolve(workflow, {}))
 
 
-def _report_settings(workflow: str, declared: Mapping[str, Any]) -> ReportSettings:
-    report = declared.get("report", {})
-    beside = report.get("beside")
+def _report_settings(workflow: str, found: Mapping[str, Found]) -> ReportSettings:
+    beside = found["report.beside"].value
     others = [name for name in workflow_names() if name != workflow]
     if beside is not None and beside not in others:
-        path = workflows_folder() / workflow / "workflow.yaml"
         raise InputError(
-            f"{path}: report.beside: {beside!r} is no other workflow. Name one of {', '.join(others) or 'none'}."
+            f"{workflow_file(workflow)}: report.beside: {beside!r} is no other workflow. "
+            f"Name one of {', '.join(others) or 'none'}."
         )
-    return ReportSettings(first=report.get("first", "pays_off"), beside=beside)
+    return ReportSettings(first=found["report.first"].value, beside=beside)
 
 
 def _text_if_any(path: Path) -> str:
@@ -196,60 +255,68 @@ def _examples(folder: Path) -> tuple[WorkedExample, ...]:
     )
 
 
+def resolve(workflow: str, params: Mapping[str, Any]) -> dict[str, Found]:
+    """Return every value that a run of a workflow would have, by its name in `workflow.yaml`, and where it came from.
+
+    They are as they were written: only `run_settings` says whether each can be used.
+
+    Raises:
+        InputError: there is no such workflow, or its file is wrong.
+    """
+    declared, text = _read_workflow(workflow)
+    return Layers(params, os.environ, declared, key_lines(text)).resolve(_OF_A_RUN)
+
+
 def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
     """Weigh run parameters, environment, `workflow.yaml` and defaults into the settings of one run.
 
     Raises:
         InputError: a value cannot be used; the message names it.
     """
-    declared = load_workflow(workflow)
+    found = resolve(workflow, params)
+    value = {name: one.value for name, one in found.items()}
     # Nothing of it is kept for the run, but a mistake in it is better said before anything is paid.
-    _report_settings(workflow, declared)
-    source = declared["source"]
-    sla = _sla(params, declared)
+    _report_settings(workflow, found)
     return RunSettings(
         workflow=workflow,
-        repository=_repository(workflow, params, source),
-        ref=str(_first(params, "ref", source["ref"])),
+        repository=_repository(workflow, found["source.repository"]),
+        ref=str(value["source.ref"]),
         selection=Selection(
-            include=_patterns(params, "include", source),
-            exclude=_patterns(params, "exclude", source),
-            max_document_bytes=source["max_document_bytes"],
-            max_documents=_max_documents(params, source),
+            include=tuple(value["source.include"]),
+            exclude=tuple(value["source.exclude"]),
+            max_document_bytes=value["source.max_document_bytes"],
+            max_documents=_max_documents(value["source.max_documents"]),
         ),
-        sla=sla,
-        model=load_model(str(_first(params, "model", declared["model"]))),
-        max_tokens=declared["max_tokens"],
-        prompt=load_prompt(workflow, declared["prompt"]),
+        sla=_sla(found),
+        model=load_model(str(value["model"])),
+        max_tokens=value["max_tokens"],
+        prompt=load_prompt(workflow, value["prompt"]),
         dry_run=bool(params.get("dry_run")),
         full=bool(params.get("full")),
-        structured=declared.get("structured_outputs", True),
-        rescue=RescueTerms.of(declared.get("rescue", {})),
-        budget=_budget(params, declared),
+        structured=value["structured_outputs"],
+        rescue=RescueTerms.of({field.name: value[f"rescue.{field.name}"] for field in fields(RescueTerms)}),
+        budget=_budget(value),
         deadline=parse_deadline(str(params["deadline"])) if params.get("deadline") else None,
     )
 
 
 def workflow_sla(workflow: str) -> timedelta:
     """Return how long a run may take unless it is told otherwise: `BACKCAST_SLA`, or what `workflow.yaml` says."""
-    return _sla({}, load_workflow(workflow))
+    return _sla(resolve(workflow, {}))
 
 
-def _sla(params: Mapping[str, Any], declared: Mapping[str, Any]) -> timedelta:
+def _sla(found: Mapping[str, Found]) -> timedelta:
     try:
-        return parse_duration(str(_first(params, "sla", declared["sla"])))
+        return parse_duration(str(found["sla"].value))
     except ValueError as error:
         raise InputError(f"The SLA cannot be used: {error}") from error
 
 
-def _budget(params: Mapping[str, Any], declared: Mapping[str, Any]) -> Budget:
-    given: dict[str, Any] = declared.get("budget", {})
-    month = os.environ.get("BACKCAST_MAX_USD_A_MONTH") or given.get("month")
-    run = params.get("max_usd")
+def _budget(value: Mapping[str, Any]) -> Budget:
     return Budget(
-        run=_usd("max_usd", _first({}, "max_usd", given.get("run")) if run is None else run),
-        month=_usd("max_usd_a_month", month),
-        retries=_usd("budget.retries", given.get("retries")),
+        run=_usd("max_usd", value["budget.run"]),
+        month=_usd("max_usd_a_month", value["budget.month"]),
+        retries=_usd("budget.retries", value["budget.retries"]),
     )
 
 
@@ -265,14 +332,9 @@ def _usd(name: str, given: object) -> Decimal | None:
     return amount
 
 
-def _first(params: Mapping[str, Any], name: str, declared: Any) -> Any:  # noqa: ANN401  YAML holds anything
-    return params.get(name) or os.environ.get(f"BACKCAST_{name.upper()}") or declared
-
-
-def _repository(workflow: str, params: Mapping[str, Any], source: Mapping[str, Any]) -> str:
-    repository = str(_first(params, "repository", source["repository"]))
-    if repository != "." or params.get("repository"):
-        return repository
+def _repository(workflow: str, found: Found) -> str:
+    if found.value != "." or found.origin is Origin.PARAMETER:
+        return str(found.value)
     # "." in a workflow file means the repository that holds it, not whatever directory a worker runs in.
     folder = workflows_folder().resolve() / workflow
     holder = next((parent for parent in folder.parents if (parent / ".git").exists()), None)
@@ -285,10 +347,13 @@ def _repository(workflow: str, params: Mapping[str, Any], source: Mapping[str, A
     return str(holder)
 
 
-def _patterns(params: Mapping[str, Any], name: str, source: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(params.get(name) or source.get(name) or ())
-
-
-def _max_documents(params: Mapping[str, Any], source: Mapping[str, Any]) -> int | None:
-    wanted = _first(params, "max_documents", source.get("max_documents"))
-    return int(wanted) if wanted else None
+def _max_documents(given: object) -> int | None:
+    if given is None:
+        return None
+    try:
+        most = int(str(given))
+    except ValueError:
+        most = 0
+    if most < 1:
+        raise InputError(f"max_documents is {given!r}: write a whole number of at least 1.")
+    return most

@@ -1,4 +1,4 @@
-"""Holds a YAML text against a JSON schema, and says on which line something is wrong."""
+"""Holds a YAML text against a JSON schema, and says on which line something is wrong, or stands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import jsonschema
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 def schema_errors(text: str, schema: Mapping[str, Any]) -> list[tuple[int, str]]:
@@ -19,6 +19,18 @@ def schema_errors(text: str, schema: Mapping[str, Any]) -> list[tuple[int, str]]
     root = yaml.compose(text, yaml.SafeLoader)
     errors = jsonschema.Draft202012Validator(schema).iter_errors(yaml.safe_load(text))
     return sorted((_line(root, error), _message(error)) for error in errors)
+
+
+def key_lines(text: str) -> dict[str, int]:
+    """Return the line, counted from 1, on which each key of nested mappings stands, by its path: `source.ref`."""
+    return dict(_key_lines(yaml.compose(text, yaml.SafeLoader), ""))
+
+
+def _key_lines(node: yaml.Node | None, before: str) -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield f"{before}{key.value}", key.start_mark.line + 1
+            yield from _key_lines(value, f"{before}{key.value}.")
 
 
 def _message(error: jsonschema.ValidationError) -> str:

@@ -20,7 +20,7 @@ def backcast(arguments: Sequence[str], **environment: str) -> subprocess.Complet
 def test_help_lists_the_commands() -> None:
     done = backcast(["--help"])
     assert done.returncode == 0
-    for name in ("cancel", "check", "migrate", "night", "plan", "reconcile", "resubmit", "simulator", "status", "up"):
+    for name in ("cancel", "check", "config", "migrate", "night", "plan", "reconcile", "resubmit", "simulator", "status", "up"):
         assert name in done.stdout
 
 
