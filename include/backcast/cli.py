@@ -16,6 +16,7 @@ from backcast.cli_config import config
 from backcast.cli_failures import failures
 from backcast.cli_operations import cancel, reconcile, resubmit, status
 from backcast.cli_plan import check, plan
+from backcast.cli_requests import requests
 from backcast.cli_review import review_lane
 from backcast.domain.errors import BackcastError, InputError
 from backcast.ledger.migrate import migrate as migrate_ledger
@@ -47,7 +48,7 @@ def main() -> None:
     """LLM document jobs on Anthropic's Message Batches API, at half price and still on time."""
 
 
-for _command in (plan, check, config, status, alert, reconcile, cancel, resubmit, failures, review_lane):
+for _command in (plan, check, config, requests, status, alert, reconcile, cancel, resubmit, failures, review_lane):
     main.add_command(_command)
 
 

@@ -17,6 +17,11 @@ def slug(workflow: str) -> str:
     return re.sub(r"[^a-zA-Z0-9]+", "-", workflow).strip("-")[:_SLUG_LENGTH].rstrip("-")
 
 
+def wire_id(slug: str, answer_key: str, round_number: int, nonce: str, position: int) -> str:
+    """Return what the ledger's function `wire_id` returns, for what no ledger knows of."""
+    return f"{slug}-{answer_key[:8]}-r{round_number}-{nonce}-{position}"
+
+
 def nonce_of(wire_id: str) -> str | None:
     """Return the nonce of the sending that a `custom_id` came from; None when it is not one of ours."""
     match = _WIRE_ID.fullmatch(wire_id)

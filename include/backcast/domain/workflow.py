@@ -88,9 +88,14 @@ class RunSettings:
     structured: bool = True
 
 
-def answer_key(content_hash: str, prompt_hash: str, model: str) -> str:
-    """Return the identity of an answer: the same content, prompt, schema and model have the same one."""
-    return digest(content_hash, prompt_hash, model)
+def content_hash(text: str) -> str:
+    """Return the identity of a document's content: the SHA-256 of its text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def answer_key(content: str, prompt_hash: str, model: str) -> str:
+    """Return the identity of an answer: the same content (by its hash), prompt, schema and model have the same one."""
+    return digest(content, prompt_hash, model)
 
 
 def digest(*parts: str) -> str:

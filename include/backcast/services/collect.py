@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from pathspec import GitIgnoreSpec
 
 from backcast.domain.errors import InputError
-from backcast.domain.workflow import answer_key
+from backcast.domain.workflow import answer_key, content_hash
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in, stream
 from backcast.ledger.runs import load_run, lock_run, rescue_terms_of, selection_of
@@ -94,15 +93,15 @@ def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> Non
 
 def _rows(documents: Iterable[SourceDocument], run: Row, first: list[GitIgnoreSpec]) -> Iterator[tuple[object, ...]]:
     for document in documents:
-        content_hash = key = None
+        content = key = None
         if document.text is not None:
-            content_hash = hashlib.sha256(document.text.encode()).hexdigest()
-            key = answer_key(content_hash, run["prompt_hash"], run["model"])
+            content = content_hash(document.text)
+            key = answer_key(content, run["prompt_hash"], run["model"])
         yield (
             document.path,
             document.language,
             document.size,
-            content_hash,
+            content,
             key,
             document.skip_reason,
             document.text,
@@ -116,9 +115,14 @@ def _require_documents(connection: Connection, run: Row) -> None:
     row = connection.execute(sql("collectable"), {"run_id": run["run_id"]}).fetchone()
     if row and row["count"]:
         return
+    raise InputError(nothing_left(run["repository"], run["ref"], skipped))
+
+
+def nothing_left(repository: str, ref: str, skipped: Iterable[tuple[str, int]]) -> str:
+    """Say that no document is left, and how many were left out for each reason."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in skipped) or "it tracks no files"
-    raise InputError(
-        f"Nothing of {run['repository']} at {run['ref']} is left to analyse: {reasons}. "
+    return (
+        f"Nothing of {repository} at {ref} is left to analyse: {reasons}. "
         "Check the repository, the ref, and the patterns in include and exclude."
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 from xml.sax.saxutils import quoteattr
 
@@ -16,6 +17,7 @@ from backcast.domain.parts import Part
 from backcast.services.parts import shown_part
 
 if TYPE_CHECKING:
+    from backcast.domain.workflow import RunSettings
     from backcast.ledger.connection import Row
 
 _FENCE_DIGITS = 12
@@ -34,6 +36,23 @@ def builder_of(row: Row) -> Build:
         simplified_template=row["simplified_template"],
         examples=row["examples"],
         structured=row["structured"],
+    )
+
+
+def builder_for(settings: RunSettings) -> Build:
+    """Return the builder for a run that has not been opened, as `builder_of` would once it is.
+
+    Whether the model can keep to the answer schema is not known before the API was asked: it is taken to.
+    """
+    prompt = settings.prompt
+    return request_builder(
+        model=settings.model.name,
+        system_template=prompt.system_template,
+        document_template=prompt.document_template,
+        answer_schema=prompt.answer_schema,
+        simplified_template=prompt.simplified_template,
+        examples={example.language: asdict(example) for example in prompt.examples},
+        structured=settings.structured,
     )
 
 

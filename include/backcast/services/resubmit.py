@@ -41,19 +41,25 @@ def resubmit_failures(ledger: Ledger, run_id: int, round_number: int) -> Resubmi
     Raises:
         HeldError: the run is held.
     """
-    resubmission = Resubmission()
     with ledger.transaction() as connection:
-        lock_run(connection, run_id)
-        run = load_run(connection, run_id)
-        if run["canceled_at"] is not None:
-            return resubmission
-        require_not_held(run)
-        key = {"run_id": run_id, "round": round_number, "before": round_number, "synchronous": False}
-        for row in connection.execute(sql("remedies_of_round"), key):
-            resubmission.counts[row["cause"], row["remedy"]] += row["count"]
-        decide(connection, run, key, resubmission)
+        resubmission = resubmit_within(connection, run_id, round_number)
         reached(FaultPoint.RESUBMIT_BEFORE_COMMIT)
     reached(FaultPoint.RESUBMIT_COMMITTED)
+    return resubmission
+
+
+def resubmit_within(connection: Connection, run_id: int, round_number: int) -> Resubmission:
+    """Do what `resubmit_failures` does, in a transaction of the caller's, which then holds the run."""
+    resubmission = Resubmission()
+    lock_run(connection, run_id)
+    run = load_run(connection, run_id)
+    if run["canceled_at"] is not None:
+        return resubmission
+    require_not_held(run)
+    key = {"run_id": run_id, "round": round_number, "before": round_number, "synchronous": False}
+    for row in connection.execute(sql("remedies_of_round"), key):
+        resubmission.counts[row["cause"], row["remedy"]] += row["count"]
+    decide(connection, run, key, resubmission)
     return resubmission
 
 

@@ -37,16 +37,21 @@ def plan_round(ledger: Ledger, clock: Clock, run_id: int, round_number: int) -> 
     When it is too late for a batch, what waits for the round is to be answered synchronously instead.
     """
     with ledger.transaction() as connection:
-        lock_run(connection, run_id)
-        run = load_run(connection, run_id)
-        if run["dry_run"]:
-            return []
-        now = clock()
-        if run["canceled_at"] is None and not stop_batching_if_late(connection, now, run):
-            _pack(connection, now, run, round_number)
-        rows = connection.execute(sql("batches_of_round"), {"run_id": run_id, "round": round_number}).fetchall()
+        batches = plan_within(connection, clock(), run_id, round_number)
         reached(FaultPoint.PLAN_BEFORE_COMMIT)
     reached(FaultPoint.PLAN_COMMITTED)
+    return batches
+
+
+def plan_within(connection: Connection, now: datetime, run_id: int, round_number: int) -> list[int]:
+    """Do what `plan_round` does, in a transaction of the caller's, which then holds the run."""
+    lock_run(connection, run_id)
+    run = load_run(connection, run_id)
+    if run["dry_run"]:
+        return []
+    if run["canceled_at"] is None and not stop_batching_if_late(connection, now, run):
+        _pack(connection, now, run, round_number)
+    rows = connection.execute(sql("batches_of_round"), {"run_id": run_id, "round": round_number}).fetchall()
     return [row["batch_id"] for row in rows]
 
 

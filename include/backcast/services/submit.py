@@ -23,7 +23,7 @@ from backcast.services.prompts import builder_of, params_of
 from backcast.services.rounds import replace_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from backcast.services.open_run import Clock
@@ -213,15 +213,33 @@ def confirm(connection: Connection, now: datetime, batch_id: int, created: ApiBa
     )
 
 
+def unsent(connection: Connection, batch_id: int) -> Row | None:
+    """Return the batch that `submit` would send for a planned one, in a transaction that holds its run.
+
+    None when that was sent, is being sent, or has no known end.
+    """
+    batch = _current(connection, batch_id)
+    return batch if batch["state"] == "planned" and not batch["nothing_awaited"] else None
+
+
 def request_body(connection: Connection, batch: Row) -> Iterator[bytes]:
     """Stream the body of a batch's create call, in pieces of about 64 KB."""
+    return body_of(requests_of(connection, batch))
+
+
+def requests_of(connection: Connection, batch: Row) -> Iterator[Row]:
+    """Yield the requests of a batch as its create call has them: `custom_id` and `params`."""
     build = builder_of(batch)
+    for row in stream(connection, "requests_to_send", {"batch_id": batch["batch_id"]}, at_a_time=50):
+        yield {"custom_id": row["wire_id"], "params": params_of(build, row)}
+
+
+def body_of(requests: Iterable[Row]) -> Iterator[bytes]:
+    """Yield the body of a create call with these requests, in pieces of about 64 KB."""
     buffer = bytearray(b'{"requests":[')
-    rows = stream(connection, "requests_to_send", {"batch_id": batch["batch_id"]}, at_a_time=50)
-    for index, row in enumerate(rows):
-        params = params_of(build, row)
+    for index, request in enumerate(requests):
         buffer += b"," if index else b""
-        buffer += orjson.dumps({"custom_id": row["wire_id"], "params": params})
+        buffer += orjson.dumps(request)
         if len(buffer) >= _CHUNK_BYTES:
             yield bytes(buffer)
             buffer.clear()

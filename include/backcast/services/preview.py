@@ -1,0 +1,190 @@
+"""Shows what would be sent, by the code that sends it, and sends nothing."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from backcast.domain.errors import InputError
+from backcast.domain.failures import Remedy, Variant
+from backcast.domain.wire_ids import slug, wire_id
+from backcast.domain.workflow import answer_key, content_hash
+from backcast.ledger.connection import Connection, Ledger, Row, sql
+from backcast.ledger.runs import load_run, lock_run
+from backcast.services.collect import nothing_left
+from backcast.services.holds import goes_on
+from backcast.services.open_run import UNPROVED_DOCUMENTS
+from backcast.services.prompts import builder_for, params_of
+from backcast.services.resubmit import Resubmission, decide, resubmit_within
+from backcast.services.rounds import FIRST_ROUND, LAST_ROUND, RESCUE_ROUND, plan_within
+from backcast.services.submit import body_of, requests_of, unsent
+from backcast.sources.git import GitSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from backcast.domain.documents import SourceDocument
+    from backcast.domain.workflow import RunSettings
+    from backcast.services.open_run import Clock
+
+# Always the same, so that two previews can be compared; no batch of a ledger has it.
+_NONCE: Final = "0" * 10
+_IN_MEMORY_BYTES: Final = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would be sent.
+
+    Attributes:
+        body: the body of the create call, to be read from its beginning and closed.
+        requests: how many requests it holds.
+        notes: what is to be known about it, a sentence each.
+    """
+
+    body: IO[bytes]
+    requests: int
+    notes: tuple[str, ...]
+
+
+def first_round(settings: RunSettings, cache: Path, limit: int | None) -> Preview:
+    """Return what a run with these settings would send first if no answer was known, without ledger and API.
+
+    Args:
+        settings: of the run.
+        cache: where clones of remote repositories are kept.
+        limit: at most so many requests; None: all.
+
+    Raises:
+        InputError: the repository cannot be read, or nothing of it is left after filtering.
+    """
+    source = GitSource(settings.repository, settings.ref, cache, settings.selection)
+    snapshot = source.snapshot()
+    skipped: Counter[str] = Counter()
+    body, shown, more = _written(_first_requests(settings, source.documents(snapshot), skipped), limit)
+    if not shown:
+        raise InputError(nothing_left(snapshot.repository, snapshot.ref, skipped.most_common()))
+    notes = [*_more(shown, more=more)]
+    if settings.structured:
+        notes.append("`output_config` is left out of a run when the API says that the model cannot keep to a schema.")
+    if shown > UNPROVED_DOCUMENTS:
+        notes.append(f"Until prompts can be proved on a sample, the real API gets the first {UNPROVED_DOCUMENTS} only.")
+    return Preview(body, shown, tuple(notes))
+
+
+def _first_requests(
+    settings: RunSettings, documents: Iterable[SourceDocument], skipped: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    build, name, asked = builder_for(settings), slug(settings.workflow), set[str]()
+    for document in documents:
+        if document.text is None:
+            skipped[document.skip_reason or ""] += 1
+            continue
+        content = content_hash(document.text)
+        key = answer_key(content, settings.prompt.prompt_hash, settings.model.name)
+        if key in asked:
+            # The same content is asked about once.
+            continue
+        row = {
+            "path": document.path,
+            "language": document.language,
+            "content_hash": content,
+            "body": document.text,
+            "max_tokens": settings.max_tokens,
+            "variant": Variant.STANDARD,
+            "part": None,
+            "paused": None,
+        }
+        yield {"custom_id": wire_id(name, key, FIRST_ROUND, _NONCE, len(asked)), "params": params_of(build, row)}
+        asked.add(key)
+
+
+def next_round(ledger: Ledger, clock: Clock, workflow: str, run_id: int, limit: int | None) -> Preview:
+    """Return what the next round of a run would send for what has failed up to now, and leave the ledger as it is.
+
+    Args:
+        ledger: where the run is; it is held while the remedies are decided, which is then taken back.
+        clock: tells the time in UTC.
+        workflow: the run's.
+        run_id: the run.
+        limit: at most so many requests; None: all.
+
+    Raises:
+        InputError: there is no such run of the workflow.
+        HeldError: the run is held.
+    """
+    with ledger.connect() as connection, connection.transaction(force_rollback=True):
+        lock_run(connection, run_id)
+        run = load_run(connection, run_id)
+        if run["workflow"] != workflow:
+            raise InputError(f"Run {run_id} is of the workflow {run['workflow']}: name that one instead of {workflow}.")
+        if not goes_on(run):
+            body, shown, _ = _written([], limit)
+            return Preview(body, shown, (f"Nothing: run {run_id} {_why_over(run)}, so nothing more is sent for it.",))
+        counts = resubmit_within(connection, run_id, LAST_ROUND).counts
+        planned = plan_within(connection, clock(), run_id, LAST_ROUND)
+        # All of it before anything is read, since a run that is held while a person pages through it stands still.
+        body, shown, more = _written(_unsent_requests(connection, planned), limit)
+        notes = [*_more(shown, more=more), *_told(counts), *_beside(connection, run)]
+    if not shown:
+        notes.insert(0, f"Nothing: no failure of run {run_id} would go again in a batch.")
+    return Preview(body, shown, tuple(notes))
+
+
+def _unsent_requests(connection: Connection, planned: Iterable[int]) -> Iterator[Row]:
+    batches = (unsent(connection, batch_id) for batch_id in planned)
+    return chain.from_iterable(requests_of(connection, batch) for batch in batches if batch is not None)
+
+
+def _told(counts: Counter[tuple[str, str]]) -> Iterator[str]:
+    for (cause, remedy), count in counts.most_common():
+        yield f"{cause} -> {remedy}: {count}"
+
+
+def _beside(connection: Connection, run: Row) -> Iterator[str]:
+    """Say what goes no more in a batch, and what may still fail."""
+    key = {"run_id": run["run_id"], "before": RESCUE_ROUND + 1, "round": RESCUE_ROUND, "synchronous": True}
+    waiting = (connection.execute(sql("rescued"), key).fetchone() or {})["waiting"]
+    last = Resubmission()
+    decide(connection, run, key, last)
+    again = waiting + sum(count for (_, remedy), count in last.counts.items() if remedy != Remedy.GIVE_UP)
+    if again:
+        yield f"{again} more go synchronously, at full price, since no round or no time is left for another batch."
+    in_flight = (connection.execute(sql("requests_in_flight"), key).fetchone() or {})["count"]
+    if in_flight:
+        yield f"{in_flight} requests were sent and have no result yet: what fails of them comes on top."
+
+
+def _why_over(run: Row) -> str:
+    if run["canceled_at"] is not None:
+        return "was canceled"
+    if run["dry_run"]:
+        return "is an estimate only"
+    return "has not collected its documents yet" if run["state"] == "open" else f"is {run['state']}"
+
+
+def _more(shown: int, *, more: bool) -> Iterator[str]:
+    if more:
+        yield f"The first {shown} requests; --limit 0 shows all."
+
+
+def _written(requests: Iterable[dict[str, Any]], limit: int | None) -> tuple[IO[bytes], int, bool]:
+    """Write a body, and return it with how many requests it holds and whether there are more."""
+    remaining = iter(requests)
+    shown = 0
+
+    def counted() -> Iterator[dict[str, Any]]:
+        nonlocal shown
+        for request in islice(remaining, limit):
+            shown += 1
+            yield request
+
+    body = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115  whoever reads it closes it
+    for piece in body_of(counted()):
+        body.write(piece)
+    body.seek(0)
+    return body, shown, next(remaining, None) is not None
