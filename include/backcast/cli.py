@@ -13,6 +13,7 @@ import click
 
 from backcast.cli_alerts import alert
 from backcast.cli_config import config
+from backcast.cli_doctor import doctor
 from backcast.cli_failures import failures
 from backcast.cli_operations import cancel, reconcile, resubmit, status
 from backcast.cli_plan import check, plan
@@ -48,7 +49,20 @@ def main() -> None:
     """LLM document jobs on Anthropic's Message Batches API, at half price and still on time."""
 
 
-for _command in (plan, check, config, requests, status, alert, reconcile, cancel, resubmit, failures, review_lane):
+for _command in (
+    plan,
+    check,
+    config,
+    doctor,
+    requests,
+    status,
+    alert,
+    reconcile,
+    cancel,
+    resubmit,
+    failures,
+    review_lane,
+):
     main.add_command(_command)
 
 

@@ -7,19 +7,18 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import anthropic
 import httpx2
 from anthropic.types.messages import MessageBatch
 
+from backcast.anthropic_api.models import facts_of, supports
+from backcast.domain.checkup import ModelFacts
 from backcast.domain.errors import ApiError, InDoubtError, InputError
-
-if TYPE_CHECKING:
-    from anthropic.types import ModelInfo
 
 Client: TypeAlias = anthropic.Anthropic
 Connect: TypeAlias = Callable[[], Coroutine[Any, Any, anthropic.AsyncAnthropic]]
@@ -37,12 +36,13 @@ _SIMULATOR_HEADER = "x-backcast-simulator"
 class Preflight:
     """What the API says before anything is sent: its own clock if it tells it, and whether a simulator answers.
 
-    `structured_outputs` when the model can be asked to keep to a JSON schema.
+    `structured_outputs` when the model can be asked to keep to a JSON schema; `facts` is what is told of the model.
     """
 
     server_time: datetime | None
     simulated: bool
     structured_outputs: bool = False
+    facts: ModelFacts = field(default_factory=ModelFacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +130,30 @@ class MessageBatchesApi:
                 raise InputError(
                     f"The API at {self.base_url} has no model {model!r} ({text_of(error)}). Choose one that it has."
                 ) from error
+        info = response.parse()
         return Preflight(
             server_time=_server_time(response.headers.get("date")),
             simulated=_SIMULATOR_HEADER in response.headers,
-            structured_outputs=_structured_outputs(response.parse()),
+            structured_outputs=supports(info, "structured_outputs") or False,
+            facts=facts_of(info, model),
         )
+
+    def look(self) -> Preflight:
+        """Ask for any model: shows that the API is there and takes our key.
+
+        Raises:
+            ApiError: it cannot be reached, or does not take our key.
+        """
+        with self._explained():
+            response = self._client.models.with_raw_response.list(limit=1)
+        return Preflight(
+            server_time=_server_time(response.headers.get("date")), simulated=_SIMULATOR_HEADER in response.headers
+        )
+
+    def impatient(self, timeout: timedelta) -> MessageBatchesApi:
+        """Return the same workspace for somebody who waits: no retry, and no read takes longer than `timeout`."""
+        client = self._client.with_options(timeout=timeout.total_seconds(), max_retries=0)
+        return MessageBatchesApi(client, self._connect)
 
     def create(self, body: Iterator[bytes], timeout: timedelta) -> ApiBatch:
         """Send one create call, once: no retry, no redirect, and an end after `timeout` whatever happens.
@@ -303,12 +322,6 @@ def _api_batch(batch: MessageBatch) -> ApiBatch:
         cancel_initiated_at=batch.cancel_initiated_at,
         counts=batch.request_counts.model_dump(include={"processing", "succeeded", "errored", "canceled", "expired"}),
     )
-
-
-def _structured_outputs(model: ModelInfo) -> bool:
-    # The SDK builds its models without validation, and an older server says nothing of it.
-    capability = getattr(model.capabilities, "structured_outputs", None)
-    return bool(getattr(capability, "supported", False))
 
 
 def _server_time(header: str | None) -> datetime | None:

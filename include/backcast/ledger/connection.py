@@ -43,20 +43,7 @@ class Ledger:
         Raises:
             LedgerError: it is not reachable or goes away, is not migrated, or was migrated by a newer version.
         """
-        try:
-            connection: Connection = psycopg.connect(
-                self.dsn,
-                autocommit=True,
-                row_factory=dict_row,
-                connect_timeout=_CONNECT_TIMEOUT_SECONDS,
-                options=f"-c search_path={SCHEMA} -c timezone=UTC",
-                application_name="backcast",
-            )
-        except psycopg.OperationalError as error:
-            raise LedgerError(
-                f"The ledger is not reachable: {str(error).strip()}. Start its PostgreSQL, or correct the connection "
-                "backcast_ledger in Airflow, or BACKCAST_LEDGER."
-            ) from error
+        connection = _open(self.dsn)
         try:
             with connection:
                 _require_current_schema(connection)
@@ -73,12 +60,56 @@ class Ledger:
             yield connection
 
 
-def _require_current_schema(connection: Connection) -> None:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A server's version as it tells it, 150004 for 15.4, and the ledger's revision; None when it has none."""
+
+    server_version: int
+    revision: str | None
+
+
+def standing(dsn: str) -> Standing:
+    """Look at a ledger whatever revision it is at.
+
+    Raises:
+        LedgerError: it is not reachable.
+    """
+    with _open(dsn) as connection:
+        return Standing(connection.info.server_version, _revision(connection))
+
+
+def _open(dsn: str) -> Connection:
+    try:
+        return psycopg.connect(
+            dsn,
+            autocommit=True,
+            row_factory=dict_row,
+            connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+            options=f"-c search_path={SCHEMA} -c timezone=UTC",
+            application_name="backcast",
+        )
+    except psycopg.ProgrammingError as error:
+        # What it says may quote the password.
+        raise LedgerError(
+            "The ledger's DSN cannot be read: it must have the form postgresql://user:password@host:port/database."
+        ) from error
+    except psycopg.OperationalError as error:
+        raise LedgerError(
+            f"The ledger is not reachable: {str(error).strip()}. Start its PostgreSQL, or correct the connection "
+            "backcast_ledger in Airflow, or BACKCAST_LEDGER."
+        ) from error
+
+
+def _revision(connection: Connection) -> str | None:
     try:
         row = connection.execute(sql("schema_version")).fetchone()
     except psycopg.errors.UndefinedTable:
         row = None
-    version = row["version_num"] if row else None
+    return row["version_num"] if row else None
+
+
+def _require_current_schema(connection: Connection) -> None:
+    version = _revision(connection)
     if version == HEAD:
         return
     if version is not None and version > HEAD:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,6 +40,22 @@ def deliver(messages: Sequence[Message]) -> None:
                 type(error).__name__,
                 error,
             )
+
+
+def require_deliverable(conn_id: str) -> str:
+    """Return the type of a connection by which alerts can be sent, as far as that shows without sending one.
+
+    Raises:
+        InputError: it is of no type that alerts go by, lacks what its notifier needs, or that is not installed.
+        AirflowNotFoundException: there is no such connection.
+    """
+    from airflow.sdk import BaseHook
+
+    from backcast.services.alerts import Message
+
+    connection = BaseHook.get_connection(conn_id)
+    _notifier(connection, Message("check", datetime.now(UTC), "check", 0, "check"))
+    return str(connection.conn_type)
 
 
 def _notifier(connection: Connection, message: Message) -> Any:
