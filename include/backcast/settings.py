@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import fields
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -80,6 +81,7 @@ def _of_machine(name: str) -> str | None:
 # In a wheel the workflows of this project lie inside the package, as examples; in a checkout beside it.
 _PACKAGE: Final = Path(__file__).resolve().parent
 _EXAMPLES: Final = _PACKAGE / "workflows"
+_DATE: Final = re.compile(r"-\d{8}$")
 
 
 def workflows_folder() -> Path:
@@ -153,6 +155,22 @@ def load_model(name: str) -> Model:
     )
     share = Decimal(entry.get("cache_read_share", "0.1"))
     return Model(name, entry["max_input_tokens"], entry["max_output_tokens"], prices, share)
+
+
+def model_names() -> list[str]:
+    """Return the names of the models whose prices are known."""
+    return sorted(_models())
+
+
+def model_of_message(name: str | None, usual: Model) -> Model:
+    """Return the model that an answer names, which may be by its date; the usual one when that is not known."""
+    known = plain_model_name(name or "")
+    return load_model(known) if known in _models() else usual
+
+
+def plain_model_name(name: str) -> str:
+    """Return a model's name without its date, `-20251001`."""
+    return _DATE.sub("", name)
 
 
 @cache

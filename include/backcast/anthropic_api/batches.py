@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,6 +29,8 @@ _REFUSALS = frozenset({400, 401, 402, 403, 404, 429})
 _TOO_LARGE = 413
 _RATE_LIMITED = 429
 _PAGE = 1_000
+# What of a request's `params` a prompt is made of.
+_COUNTED = ("messages", "model", "output_config", "system", "thinking", "tool_choice", "tools")
 _SIMULATOR_HEADER = "x-backcast-simulator"
 
 
@@ -154,6 +156,16 @@ class MessageBatchesApi:
         """Return the same workspace for somebody who waits: no retry, and no read takes longer than `timeout`."""
         client = self._client.with_options(timeout=timeout.total_seconds(), max_retries=0)
         return MessageBatchesApi(client, self._connect)
+
+    def count_tokens(self, params: Mapping[str, Any]) -> int:
+        """Return how many tokens the API counts in the prompt of a request; costs nothing.
+
+        Raises:
+            ApiError: it does not say.
+        """
+        with self._explained():
+            counted = {name: params[name] for name in _COUNTED if name in params}
+            return self._client.messages.count_tokens(**counted).input_tokens
 
     def create(self, body: Iterator[bytes], timeout: timedelta) -> ApiBatch:
         """Send one create call, once: no retry, no redirect, and an end after `timeout` whatever happens.

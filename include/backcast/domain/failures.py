@@ -34,17 +34,19 @@ class Remedy(StrEnum):
     CLAMP_MAX_TOKENS = "clamp_max_tokens"
     WORKED_EXAMPLE = "worked_example"
     SIMPLIFIED_PROMPT = "simplified_prompt"
+    REPAIR = "repair"
     SPLIT = "split"
     CONTINUE = "continue"
     GIVE_UP = "give_up"
 
 
 class Variant(StrEnum):
-    """Which form of its workflow's prompt a request is sent with."""
+    """Which form of its workflow's prompt a request is sent with; one that brings its own may be repaired."""
 
     STANDARD = "standard"
     WORKED_EXAMPLE = "worked_example"
     SIMPLIFIED = "simplified"
+    REPAIR = "repair"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +115,15 @@ _STOP_REASONS = {
 _GOOD_STOP_REASONS = frozenset({"end_turn", "stop_sequence"})
 # What is tried when an answer is not acceptable as it is, in this order.
 _OTHER_FORMS: dict[Cause, tuple[Variant, ...]] = {
-    Cause.MALFORMED: (Variant.WORKED_EXAMPLE, Variant.SIMPLIFIED),
+    Cause.MALFORMED: (Variant.REPAIR, Variant.WORKED_EXAMPLE, Variant.SIMPLIFIED),
     Cause.UNSUPPORTED_CLAIM: (Variant.SIMPLIFIED,),
     Cause.REFUSED: (Variant.SIMPLIFIED,),
 }
-_REMEDY_OF_FORM = {Variant.WORKED_EXAMPLE: Remedy.WORKED_EXAMPLE, Variant.SIMPLIFIED: Remedy.SIMPLIFIED_PROMPT}
+_REMEDY_OF_FORM = {
+    Variant.WORKED_EXAMPLE: Remedy.WORKED_EXAMPLE,
+    Variant.SIMPLIFIED: Remedy.SIMPLIFIED_PROMPT,
+    Variant.REPAIR: Remedy.REPAIR,
+}
 _GOES_ON = {Cause.PASSING: Remedy.SAME_AGAIN, Cause.PAUSED: Remedy.CONTINUE}
 _LIMIT_TOO_HIGH = re.compile(r"max_tokens: \d+ > (\d+)")
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 _MILLION = Decimal(1_000_000)
-_BATCH_SHARE = Decimal("0.5")
+BATCH_SHARE = Decimal("0.5")
 _CACHE_WRITE_5M_SHARE = Decimal("1.25")
 _CACHE_WRITE_1H_SHARE = Decimal(2)
 # An English text or a source file has three to four characters a token, and whatever needs more bytes a character has
 # more tokens a character; the lower bound keeps an estimate honest.
-_BYTES_A_TOKEN = 3
+BYTES_A_TOKEN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,9 @@ def synchronous_cost(model: Model, usage: Usage) -> Decimal:
 
 def batch_cost(model: Model, usage: Usage) -> Decimal:
     """Return what the usage costs in a batch: half of everything, cache discounts included."""
-    return synchronous_cost(model, usage) * _BATCH_SHARE
+    return synchronous_cost(model, usage) * BATCH_SHARE
 
 
 def estimate_tokens(length: int) -> int:
     """Estimate the tokens of a text from its length in bytes, rather too high than too low."""
-    return -(-length // _BYTES_A_TOKEN)
+    return -(-length // BYTES_A_TOKEN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from backcast.domain.rescue import RescueTerms
 
@@ -68,7 +68,8 @@ class RunSettings:
     """Everything a run needs to know from its beginning, after parameters, environment and workflow were weighed.
 
     Without a `deadline` it is due its SLA after it was opened. It is `interim` when the run of a later slot makes the
-    report that is due. `structured` asks the API to keep to the answer schema, where the model can.
+    report that is due. `structured` asks the API to keep to the answer schema, where the model can. It is of the kind
+    `requests` when these bring their own parameters.
     """
 
     workflow: str
@@ -86,6 +87,7 @@ class RunSettings:
     deadline: datetime | None = None
     interim: bool = False
     structured: bool = True
+    kind: Literal["documents", "requests"] = "documents"
 
 
 def content_hash(text: str) -> str:

@@ -72,6 +72,7 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
             "max_usd_for_retries": settings.budget.retries,
             "interim": settings.interim,
             "structured": settings.structured,
+            "kind": settings.kind,
         },
     ).fetchone()
     return row["run_id"] if row else cast("int", find_run(connection, external_key))
@@ -100,6 +101,11 @@ def lock_run(connection: Connection, run_id: int) -> str:
 def rescue_terms_of(run: Row) -> RescueTerms:
     """Return how a run's documents may be answered synchronously."""
     return RescueTerms.of(run["rescue"])
+
+
+def brings_its_own(row: Row) -> bool:
+    """Whether the run that a row tells of, a run's or a batch's, is one of requests that bring their own parameters."""
+    return bool(row["kind"] == "requests")
 
 
 def selection_of(run: Row) -> Selection:

@@ -70,6 +70,8 @@ CREATE TABLE runs (
     interim boolean NOT NULL DEFAULT false,
     structured boolean NOT NULL DEFAULT false,
     max_usd_for_retries numeric CHECK (max_usd_for_retries >= 0),
+    -- What is asked about: the documents of a workflow, or requests that bring their own parameters.
+    kind text NOT NULL DEFAULT 'documents' CHECK (kind IN ('documents', 'requests')),
     CHECK (deadline > opened_at),
     CHECK (state = 'open' OR (commit_id IS NOT NULL AND committed_at IS NOT NULL AND collected IS NOT NULL)),
     CHECK (state <> 'published' OR (published_at IS NOT NULL AND report_path IS NOT NULL)),
@@ -157,6 +159,9 @@ CREATE TABLE documents (
     priority integer NOT NULL DEFAULT 0,
     -- Bytes of the text as a prompt shows it, its lines numbered.
     prompt_bytes bigint NOT NULL DEFAULT 0,
+    -- Of a request that brings its own parameters.
+    model text,
+    max_tokens integer CHECK (max_tokens > 0),
     UNIQUE (run_id, path),
     CHECK ((content_hash IS NULL) = (answer_key IS NULL)),
     CHECK (content_hash IS NOT NULL OR outcome = 'skipped'),
@@ -189,7 +194,7 @@ CREATE TABLE requests (
     -- What calls and batches of it without a known end may have cost, in US$.
     risked_usd numeric NOT NULL DEFAULT 0,
     left_because text,
-    variant text NOT NULL DEFAULT 'standard' CHECK (variant IN ('standard', 'worked_example', 'simplified')),
+    variant text NOT NULL DEFAULT 'standard' CHECK (variant IN ('standard', 'worked_example', 'simplified', 'repair')),
     -- Which lines of its document it asks about; null: all of them.
     part jsonb,
     part_number integer NOT NULL DEFAULT 0 CHECK (part_number >= 0),
@@ -286,6 +291,20 @@ CREATE FUNCTION paused_turns(of_request bigint) RETURNS json LANGUAGE sql STABLE
     SELECT json_agg(raw::json -> 'message' -> 'content' ORDER BY attempt)
     FROM lineage JOIN results USING (request_id)
     WHERE cause = 'paused' AND request_id <> of_request;
+END;
+
+-- The last answer before a request that did not fit its schema, and why.
+CREATE FUNCTION malformed_turn(of_request bigint) RETURNS json LANGUAGE sql STABLE BEGIN ATOMIC
+    WITH RECURSIVE lineage AS (
+        SELECT request_id, parent_id, cause, detail, attempt FROM requests WHERE request_id = of_request
+        UNION ALL
+        SELECT above.request_id, above.parent_id, above.cause, above.detail, above.attempt
+        FROM lineage JOIN requests AS above ON above.request_id = lineage.parent_id
+    )
+    SELECT json_build_object('content', raw::json -> 'message' -> 'content', 'why', detail)
+    FROM lineage JOIN results USING (request_id)
+    WHERE cause = 'malformed' AND request_id <> of_request
+    ORDER BY attempt DESC LIMIT 1;
 END;
 
 CREATE FUNCTION require_result_of_settled_request() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -32,7 +32,7 @@ def held_home(home: Path) -> Iterator[None]:
             holder = file.read().strip() or "another process"
             raise InputError(
                 f"Backcast already runs in {home}, started by {holder}: end that one first (Ctrl-C there), "
-                "or use another folder: BACKCAST_HOME=/some/folder make run"
+                "or use another folder: BACKCAST_HOME=/some/folder"
             ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()}\n")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import orjson
 
 from backcast.domain.failures import Cause, cause_of_error, cause_of_result, cause_of_stop_reason
 from backcast.domain.lines import quote_is_at, split_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jsonschema import Draft202012Validator
 
 _FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?```\s*\Z", re.DOTALL)
 _LONGEST_DETAIL = 500
@@ -24,42 +28,58 @@ class Verdict:
     cause: Cause | None = None
     detail: str = ""
 
+    def row(self) -> tuple[str, Cause | None, str | None]:
+        """Return what the ledger keeps of it: verdict, cause, detail."""
+        return ("accepted", None, None) if self.answer is not None else ("rejected", self.cause, self.detail)
+
 
 class Judge:
     """Judges results by one answer schema (JSON text)."""
 
     def __init__(self, answer_schema: str) -> None:
         self._schema = orjson.loads(answer_schema)
-        self._validator = jsonschema.Draft202012Validator(self._schema)
+        self._validator = validator_of(self._schema)
 
     def verdict(self, result: dict[str, Any], document: str) -> Verdict:
         """Judge a result row's `result` against the document it is about."""
-        match result.get("type"):
-            case "succeeded":
-                return self._judge_message(result.get("message") or {}, document)
-            case "errored":
-                inner = (result.get("error") or {}).get("error") or {}
-                error_type, message = str(inner.get("type", "")), str(inner.get("message", ""))
-                return _rejected(cause_of_error(error_type, message), f"{error_type}: {message}")
-            case other:
-                return _rejected(cause_of_result(str(other)), str(other))
+        return judged(result, lambda message: self._judge_message(message, document))
 
     def _judge_message(self, message: dict[str, Any], document: str) -> Verdict:
         stop_reason = message.get("stop_reason")
         cause = cause_of_stop_reason(stop_reason)
         if cause is not None:
-            return _rejected(cause, f"stop_reason {stop_reason}")
+            return rejected(cause, f"stop_reason {stop_reason}")
         try:
             answer = parse_answer(message, self._schema)
         except ValueError as error:
-            return _rejected(Cause.MALFORMED, f"the answer is not JSON: {error}")
+            return rejected(Cause.MALFORMED, f"the answer is not JSON: {error}")
         wrong = next(self._validator.iter_errors(answer), None)
         if wrong is not None:
-            return _rejected(Cause.MALFORMED, f"{wrong.json_path}: {wrong.message}")
+            return rejected(Cause.MALFORMED, f"{wrong.json_path}: {wrong.message}")
         unsupported = _unsupported_claim(answer, document)
         if unsupported:
-            return _rejected(Cause.UNSUPPORTED_CLAIM, unsupported)
+            return rejected(Cause.UNSUPPORTED_CLAIM, unsupported)
         return Verdict(answer)
+
+
+def validator_of(schema: Any) -> Draft202012Validator:  # noqa: ANN401  any JSON
+    """Return what checks JSON against a schema."""
+    from jsonschema import Draft202012Validator  # noqa: PLC0415  a tenth of a second, which not every command needs
+
+    return Draft202012Validator(schema)
+
+
+def judged(result: dict[str, Any], judge_message: Callable[[dict[str, Any]], Verdict]) -> Verdict:
+    """Judge a result row's `result`: a message by the function given, whatever else there is by its type."""
+    match result.get("type"):
+        case "succeeded":
+            return judge_message(result.get("message") or {})
+        case "errored":
+            inner = (result.get("error") or {}).get("error") or {}
+            error_type, message = str(inner.get("type", "")), str(inner.get("message", ""))
+            return rejected(cause_of_error(error_type, message), f"{error_type}: {message}")
+        case other:
+            return rejected(cause_of_result(str(other)), str(other))
 
 
 def parse_answer(message: dict[str, Any], schema: Any) -> Any:  # noqa: ANN401  any JSON until it is validated
@@ -95,5 +115,6 @@ def _unsupported_claim(answer: dict[str, Any], document: str) -> str | None:
     return None
 
 
-def _rejected(cause: Cause, detail: str) -> Verdict:
+def rejected(cause: Cause, detail: str) -> Verdict:
+    """Return the verdict that there is no answer, and why."""
     return Verdict(None, cause, detail[:_LONGEST_DETAIL].replace("\0", " "))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from backcast.domain.failures import Variant
+from backcast.domain.pricing import BATCH_SHARE, BYTES_A_TOKEN
 from backcast.ledger.connection import Connection, Row, sql
 from backcast.ledger.copy import copy_in
+from backcast.ledger.runs import brings_its_own
 from backcast.services.estimate import CostModel, prompt_bytes
-from backcast.settings import load_model
+from backcast.settings import load_model, model_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +32,9 @@ def reserve(connection: Connection, run: Row) -> None:
         return
     key = {"run_id": run["run_id"]}
     connection.execute(sql("lock_budget"), {"workflow": run["workflow"]})
+    if brings_its_own(run):
+        _reserve_for_requests(connection, run)
+        return
     unreserved = connection.execute(sql("unreserved_requests"), key).fetchall()
     if not unreserved:
         return
@@ -37,6 +43,30 @@ def reserve(connection: Connection, run: Row) -> None:
     copy_in(connection, "copy_reservations", _reservations(run, unreserved, _limits(run, committed)))
     connection.execute(sql("store_reservations"))
     connection.execute(sql("drop_reservations"))
+
+
+def _reserve_for_requests(connection: Connection, run: Row) -> None:
+    """Reserve by one statement, since there may be very many: first come those that stand first in their file."""
+    key = {"run_id": run["run_id"]}
+    committed = connection.execute(sql("committed_money"), key).fetchone() or {}
+    limits = _limits(run, committed)
+    least = min(limits, key=lambda limit: limit.left, default=None)
+    prices = [
+        {"model": name, "input": max(price.input for price in prices), "output": max(price.output for price in prices)}
+        for name in model_names()
+        for prices in [load_model(name).prices]
+    ]
+    connection.execute(
+        sql("reserve_for_requests"),
+        {
+            **key,
+            "prices": json.dumps(prices, default=str),
+            "bytes_a_token": BYTES_A_TOKEN,
+            "batch_share": BATCH_SHARE,
+            "left": least.left if least else None,
+            "why": f"budget: the {least.told} does not cover this request" if least else None,
+        },
+    )
 
 
 @dataclass(slots=True)

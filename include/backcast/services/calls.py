@@ -16,12 +16,10 @@ from backcast.domain.pricing import synchronous_cost
 from backcast.domain.rescue import last_call_at
 from backcast.ledger.connection import Connection, Row, sql
 from backcast.ledger.runs import rescue_terms_of
-from backcast.services.acceptance import Judge
 from backcast.services.estimate import shared_bytes, work_of_requests
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.ingest import usage_of
-from backcast.services.prompts import builder_of, params_of
-from backcast.settings import load_model
+from backcast.services.kinds import judge_of, models_of, sender
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,9 +70,9 @@ class Calls:
         self._pause, self._stop_at = pause, stop_at
         self._rate = rescue_terms_of(run).rate
         self._last = last_call_at(run["opened_at"], run["deadline"], self._rate.longest_call)
-        self._model = load_model(run["model"])
-        self._judge = Judge(run["answer_schema"])
-        self._build = builder_of(run)
+        self._model_of = models_of(run)
+        self._judge = judge_of(run)
+        self._params_of = sender(run)
         self._workspace = api.workspace
         self._shared_bytes = shared_bytes(run["system_template"], run["answer_schema"])
         self._refusals = 0
@@ -154,7 +152,7 @@ class Calls:
     async def _call(self, client: AsyncClient, request_id: int, call_id: int) -> None:
         reached(FaultPoint.RESCUE_CALL_WRITTEN)
         row = self._connection.execute(sql("request_to_call"), {"request_id": request_id}).fetchone() or {}
-        params = params_of(self._build, row)
+        params = orjson.loads(self._params_of(row))
         reply = await send_message(client, params, self._rate.longest_call)
         reached(FaultPoint.RESCUE_CALL_ANSWERED)
         if isinstance(reply, Refused | Lost):
@@ -193,14 +191,10 @@ class Calls:
         )
 
     def _store(self, request_id: int, call_id: int, result: Row, document: str) -> None:
-        verdict = self._judge.verdict(result, document)
-        usage = usage_of(result.get("message") or {})
-        judged = {
-            "request_id": request_id,
-            "verdict": "rejected" if verdict.answer is None else "accepted",
-            "cause": verdict.cause,
-            "detail": verdict.detail if verdict.answer is None else None,
-        }
+        verdict = self._judge(result, document)
+        message = result.get("message") or {}
+        usage = usage_of(message)
+        judged = {"request_id": request_id, **dict(zip(("verdict", "cause", "detail"), verdict.row(), strict=True))}
         with self._connection.transaction():
             self._end(call_id, "answered", None)
             self._connection.execute(
@@ -214,7 +208,7 @@ class Calls:
                     "output_tokens": usage.output_tokens,
                     "cache_read_tokens": usage.cache_read_tokens,
                     "cache_write_tokens": usage.cache_write_tokens,
-                    "cost_usd": synchronous_cost(self._model, usage),
+                    "cost_usd": synchronous_cost(self._model_of(message), usage),
                     "now": self._clock(),
                 },
             )

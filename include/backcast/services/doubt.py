@@ -25,9 +25,9 @@ from backcast.ledger.copy import copy_in
 from backcast.services.alerts import raise_alert
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.ingest import result_row
+from backcast.services.kinds import models_of
 from backcast.services.locks import tried_batch, tried_workspace
 from backcast.services.submit import CREATE_TIMEOUT, confirm, doubt_dead_sender
-from backcast.settings import load_model
 
 if TYPE_CHECKING:
     from backcast.anthropic_api.batches import ApiBatch, MessageBatchesApi
@@ -240,10 +240,10 @@ def _keep_second(
 ) -> Finding:
     key = {"api_batch_id": api_batch_id}
     batch = connection.execute(sql("batch"), {"batch_id": intent["batch_id"]}).fetchone() or {}
-    model = load_model(batch["model"])
+    model_of = models_of(batch)
     connection.execute(sql("create_arrived"))
     with api.result_lines(api_batch_id) as lines:
-        copy_in(connection, "copy_arrived", (result_row(line, model) for line in lines if line.strip()))
+        copy_in(connection, "copy_arrived", (result_row(line, model_of) for line in lines if line.strip()))
     connection.execute(sql("store_spare_results"), {**key, "now": clock()})
     counted = connection.execute(sql("count_spare_results"), key).fetchone() or {}
     detail = (

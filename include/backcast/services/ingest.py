@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from backcast.domain.errors import ApiError, HeldError, InDoubtError, InputError
-from backcast.domain.pricing import Model, Usage, batch_cost, synchronous_cost
+from backcast.domain.pricing import BATCH_SHARE, Usage, synchronous_cost
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in, copy_in_chunks, stream
 from backcast.ledger.runs import lock_run
-from backcast.services.acceptance import Judge
 from backcast.services.alerts import raise_alert
 from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.kinds import Judged, ModelOf, judge_at_once, judge_of, models_of
 from backcast.services.locks import held_batch
 from backcast.services.merge import merge_parts
-from backcast.settings import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,11 +164,13 @@ def _read_results(connection: Connection, api: MessageBatchesApi, clock: Clock, 
 def _store_rows(connection: Connection, api: MessageBatchesApi, clock: Clock, batch: Row) -> None:
     """Store what one read brings. When the stream breaks, what came before is stored, and the next read goes on."""
     key = {"batch_id": batch["batch_id"], "now": clock(), "simulated": batch["simulated"]}
-    rows = _WholeRows(load_model(batch["model"]))
+    rows = _WholeRows(models_of(batch), judge_at_once(batch))
     with connection.transaction(), api.result_lines(batch["api_batch_id"]) as lines:
         connection.execute(sql("create_arrived"))
         copy_in(connection, "copy_arrived", rows.of(lines))
         connection.execute(sql("store_results"), key)
+        if rows.judge is not None:
+            connection.execute(sql("settle_arrived"))
         connection.execute(sql("store_unknown_rows"), key)
     reached(FaultPoint.INGEST_STORED)
     if rows.broken_by is not None:
@@ -179,29 +180,51 @@ def _store_rows(connection: Connection, api: MessageBatchesApi, clock: Clock, ba
 class _WholeRows:
     """The rows of a stream up to where it breaks; `broken_by` then says how."""
 
-    def __init__(self, model: Model) -> None:
-        self._model = model
+    def __init__(self, model_of: ModelOf, judge: Judged | None) -> None:
+        self._model_of = model_of
+        self.judge = judge
         self.broken_by: ApiError | None = None
 
     def of(self, lines: Iterator[bytes]) -> Iterator[tuple[Any, ...]]:
         try:
             for line in lines:
                 if line.strip():
-                    yield result_row(line, self._model)
+                    yield result_row(line, self._model_of, self.judge)
                     reached(FaultPoint.INGEST_ROW)
         except ApiError as error:
             self.broken_by = error
 
 
-def result_row(line: bytes, model: Model) -> tuple[Any, ...]:
-    """Return a result row as the table `arrived` takes it; one that cannot be read answers no request."""
+def result_row(line: bytes, model_of: ModelOf, judge: Judged | None = None) -> tuple[Any, ...]:
+    """Return a result row as the table `arrived` takes it; one that cannot be read answers no request.
+
+    Args:
+        line: the row's JSON.
+        model_of: tells the model of a message.
+        judge: judges it at once, when nothing more than the row is needed for that.
+    """
     try:
         parsed = orjson.loads(line)
         custom_id, result = str(parsed["custom_id"]), dict(parsed["result"])
     except (ValueError, KeyError, TypeError):
-        return ("", "unreadable", line.decode(errors="replace").replace("\0", " "), 0, 0, 0, 0, "0", "0")
+        return (
+            "",
+            "unreadable",
+            line.decode(errors="replace").replace("\0", " "),
+            0,
+            0,
+            0,
+            0,
+            "0",
+            "0",
+            None,
+            None,
+            None,
+        )
     message = result.get("message")
     usage = usage_of(message) if isinstance(message, dict) else Usage()
+    cost = synchronous_cost(model_of(message if isinstance(message, dict) else {}), usage)
+    verdict = judge(result, "") if judge else None
     return (
         custom_id,
         str(result.get("type")),
@@ -210,8 +233,9 @@ def result_row(line: bytes, model: Model) -> tuple[Any, ...]:
         usage.output_tokens,
         usage.cache_read_tokens,
         usage.cache_write_tokens,
-        _money(batch_cost(model, usage)),
-        _money(synchronous_cost(model, usage)),
+        _money(cost * BATCH_SHARE),
+        _money(cost),
+        *(verdict.row() if verdict else (None, None, None)),
     )
 
 
@@ -245,14 +269,6 @@ def _judge(connection: Connection, clock: Clock, batch: Row) -> None:
 
 
 def _verdicts(connection: Connection, batch: Row) -> Iterator[tuple[Any, ...]]:
-    judge = Judge(batch["answer_schema"])
+    judge = judge_of(batch)
     for row in stream(connection, "results_to_judge", {"batch_id": batch["batch_id"]}, at_a_time=50):
-        verdict = judge.verdict(orjson.loads(row["raw"]), row["body"])
-        accepted = verdict.answer is not None
-        yield (
-            row["result_id"],
-            row["request_id"],
-            "accepted" if accepted else "rejected",
-            verdict.cause,
-            None if accepted else verdict.detail,
-        )
+        yield row["result_id"], row["request_id"], *judge(orjson.loads(row["raw"]), row["body"]).row()

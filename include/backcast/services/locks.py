@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from backcast.domain.errors import ApiError
+from backcast.domain.errors import ApiError, InputError
 from backcast.ledger.connection import sql
 
 if TYPE_CHECKING:
@@ -49,6 +49,19 @@ def tried_workspace(connection: Connection, workspace: Row) -> Iterator[bool]:
     name = f"{workspace['base_url']} {workspace['key_fingerprint']}"
     with _tried(connection, "workspace", {"workspace": name}) as held:
         yield held
+
+
+@contextmanager
+def held_files(connection: Connection, files: str) -> Iterator[None]:
+    """Hold a file of requests and the file of its answers.
+
+    Raises:
+        InputError: another process holds them.
+    """
+    with _tried(connection, "files", {"files": files}) as held:
+        if not held:
+            raise InputError(f"Another process already runs {files}: wait until it is done, or end that one.")
+        yield
 
 
 @contextmanager

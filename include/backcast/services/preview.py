@@ -6,7 +6,9 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final
+
+import orjson
 
 from backcast.domain.errors import InputError
 from backcast.domain.failures import Remedy, Variant
@@ -78,7 +80,7 @@ def first_round(settings: RunSettings, cache: Path, limit: int | None) -> Previe
 
 def _first_requests(
     settings: RunSettings, documents: Iterable[SourceDocument], skipped: Counter[str]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[tuple[str, bytes]]:
     build, name, asked = builder_for(settings), slug(settings.workflow), set[str]()
     for document in documents:
         if document.text is None:
@@ -99,7 +101,7 @@ def _first_requests(
             "part": None,
             "paused": None,
         }
-        yield {"custom_id": wire_id(name, key, FIRST_ROUND, _NONCE, len(asked)), "params": params_of(build, row)}
+        yield wire_id(name, key, FIRST_ROUND, _NONCE, len(asked)), orjson.dumps(params_of(build, row))
         asked.add(key)
 
 
@@ -135,7 +137,7 @@ def next_round(ledger: Ledger, clock: Clock, workflow: str, run_id: int, limit: 
     return Preview(body, shown, tuple(notes))
 
 
-def _unsent_requests(connection: Connection, planned: Iterable[int]) -> Iterator[Row]:
+def _unsent_requests(connection: Connection, planned: Iterable[int]) -> Iterator[tuple[str, bytes]]:
     batches = (unsent(connection, batch_id) for batch_id in planned)
     return chain.from_iterable(requests_of(connection, batch) for batch in batches if batch is not None)
 
@@ -172,12 +174,12 @@ def _more(shown: int, *, more: bool) -> Iterator[str]:
         yield f"The first {shown} requests; --limit 0 shows all."
 
 
-def _written(requests: Iterable[dict[str, Any]], limit: int | None) -> tuple[IO[bytes], int, bool]:
+def _written(requests: Iterable[tuple[str, bytes]], limit: int | None) -> tuple[IO[bytes], int, bool]:
     """Write a body, and return it with how many requests it holds and whether there are more."""
     remaining = iter(requests)
     shown = 0
 
-    def counted() -> Iterator[dict[str, Any]]:
+    def counted() -> Iterator[tuple[str, bytes]]:
         nonlocal shown
         for request in islice(remaining, limit):
             shown += 1

@@ -58,9 +58,10 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
         if run["dry_run"]:
             connection.execute(sql("close_estimate"), {"run_id": run_id})
             return Publication(None)
-        _require_answers(connection, run_id)
+        require_answers(connection, run_id)
         merge_parts(connection, clock(), run)
-        _settle(connection, run)
+        settle(connection, run_id)
+        copy_in_chunks(connection, "copy_findings", _finding_rows(connection, run))
         open_items(connection, clock(), run_id)
         report = _report(connection, {**run, "published_at": clock()})
         folder = reports / run["workflow"] / f"{run['opened_at']:%Y-%m-%dT%H%M%SZ}-run-{run_id}"
@@ -82,7 +83,8 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
     return Publication(path, run["interim"])
 
 
-def _require_answers(connection: Connection, run_id: int) -> None:
+def require_answers(connection: Connection, run_id: int) -> None:
+    """Raise InDoubtError while a request of a run may still be answered."""
     row = connection.execute(sql("open_requests"), {"run_id": run_id}).fetchone()
     if row and row["count"]:
         raise InDoubtError(
@@ -91,15 +93,14 @@ def _require_answers(connection: Connection, run_id: int) -> None:
         )
 
 
-def _settle(connection: Connection, run: Row) -> None:
-    run_id = run["run_id"]
+def settle(connection: Connection, run_id: int) -> None:
+    """Settle the outcome of each document of a run that has none, and release what the run had claimed."""
     key = {"run_id": run_id}
     connection.execute(sql("settle_answered"), key)
     connection.execute(sql("reuse_answers"), key)
     connection.execute(sql("settle_unanswered"), {**key, "reviewed": list(REVIEWED)})
     connection.execute(sql("release_claims"), {**key, "now": None})
     connection.execute(sql("release_split"), key)
-    copy_in_chunks(connection, "copy_findings", _finding_rows(connection, run))
 
 
 def _finding_rows(connection: Connection, run: Row) -> Iterator[tuple[Any, ...]]:

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from backcast.domain.errors import ApiError, BackcastError
+from backcast.domain.errors import ApiError, BackcastError, InputError
 from backcast.ledger.connection import Connection, Ledger, Row, sql
+from backcast.ledger.runs import brings_its_own, load_run
 from backcast.services.alerts import raise_alert
 from backcast.services.claims import await_claims, told
 from backcast.services.collect import collect
 from backcast.services.doubt import Finding, resolve_doubts
+from backcast.services.finishing import waiting_in_round
 from backcast.services.ingest import RESULTS_KEPT, ingest
 from backcast.services.publish import publish
 from backcast.services.rescue import rescue
 from backcast.services.resubmit import resubmit_failures
-from backcast.services.rounds import FIRST_ROUND, INHERITED_ROUND, LAST_ROUND, plan_round
-from backcast.services.waiting import awaited_batch
+from backcast.services.rounds import FIRST_ROUND, INHERITED_ROUND, LAST_ROUND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -149,18 +150,29 @@ def _ingest(ledger: Ledger, api: MessageBatchesApi, clock: Clock, row: Row, done
         done.problems.append(f"Batch {row['api_batch_id']}: {error}")
 
 
+def _require_documents(ledger: Ledger, run_id: int) -> None:
+    with ledger.connect() as connection:
+        run = load_run(connection, run_id)
+    if brings_its_own(run):
+        raise InputError(
+            f"Run {run_id} is one of requests: the command that began it goes on with it, {run['external_key']!r} but "
+            "for its number."
+        )
+
+
 def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, folders: Folders) -> str:
     """Do what can be done now of a run's remaining work, and say how far it is. Never waits.
 
     Raises:
         BackcastError: it cannot go on; the message says why.
     """
+    _require_documents(ledger, run_id)
     collect(ledger, clock, run_id, cache=folders.cache)
     until = clock() + RESCUED_FOR
     for round_number in range(FIRST_ROUND, LAST_ROUND + 1):
         if round_number > FIRST_ROUND:
             resubmit_failures(ledger, run_id, round_number)
-        if waiting := _waiting(ledger, api, clock, run_id, round_number):
+        if waiting := waiting_in_round(ledger, api, clock, run_id, round_number):
             # What its cut-off has canceled is answered while others go on.
             rescue(ledger, api, clock, run_id, final=False, pause=folders.pause, stop_at=until)
             return f"waits for {waiting} batches of round {round_number}"
@@ -168,26 +180,10 @@ def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
     rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
     if elsewhere := await_claims(ledger, clock, run_id):
         return f"waits for {told(elsewhere)}"
-    if waiting := _waiting(ledger, api, clock, run_id, INHERITED_ROUND):
+    if waiting := waiting_in_round(ledger, api, clock, run_id, INHERITED_ROUND):
         return f"waits for {waiting} batches of round {INHERITED_ROUND}"
     rescued = rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
     if waiting := rescued.waiting + rescued.undecided:
         return f"is being answered synchronously: {waiting} documents wait"
     published = publish(ledger, clock, run_id, reports=folders.reports)
     return f"published: {published.report}" if published.report else "estimated"
-
-
-def _waiting(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, round_number: int) -> int:
-    """Ingest what has ended of a round, and return how many of its batches have not."""
-    batches = plan_round(ledger, clock, run_id, round_number)
-    return sum(not _ingested(ledger, api, clock, batch_id) for batch_id in batches)
-
-
-def _ingested(ledger: Ledger, api: MessageBatchesApi, clock: Clock, batch_id: int) -> bool:
-    awaited = awaited_batch(ledger, api, clock, batch_id)
-    if awaited.api_batch_id is None:
-        return awaited.ended
-    if not awaited.ended and api.retrieve(awaited.api_batch_id).ended_at is None:
-        return False
-    ingest(ledger, api, clock, awaited.batch_id)
-    return True

@@ -11,13 +11,13 @@ import orjson
 from backcast.domain.failures import MAX_SPLITS, Cause, Means, NextAttempt, Remedy, Tried, Variant, next_attempt
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in_chunks, stream
-from backcast.ledger.runs import load_run, lock_run
+from backcast.ledger.runs import brings_its_own, load_run, lock_run
 from backcast.services.budget import reserve
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import require_not_held
+from backcast.services.kinds import variants_of_run
 from backcast.services.open_work import weigh
 from backcast.services.parts import Splitter
-from backcast.services.prompts import variants_of
 from backcast.settings import load_model
 
 if TYPE_CHECKING:
@@ -95,11 +95,14 @@ def decide(connection: Connection, run: Row, key: Row, resubmission: Resubmissio
 
 
 def _remedies(connection: Connection, run: Row, key: Row, resubmission: Resubmission) -> Iterator[tuple[Any, ...]]:
-    means, splitter = Means(load_model(run["model"]).max_output_tokens, variants_of(run)), Splitter(run)
+    variants, splitter = variants_of_run(run), Splitter(run)
     for row in stream(connection, "failed_requests", key, at_a_time=50):
         cause = Cause(row["cause"])
         forms = (Variant(row["variant"]), frozenset(Variant(variant) for variant in row["variants"]))
-        tried = Tried(row["attempts"], row["max_tokens"], *forms, splits=row["splits"])
+        # Nobody could merge the answers to parts of a request that brings its own parameters.
+        splits = MAX_SPLITS if brings_its_own(run) else row["splits"]
+        tried = Tried(row["attempts"], row["max_tokens"], *forms, splits=splits)
+        means = Means(load_model(row["model"] or run["model"]).max_output_tokens, variants)
         following = next_attempt(cause, row["detail"], tried, means)
         if following.remedy is Remedy.SPLIT:
             parts = splitter.parts(row, cause)

@@ -6,7 +6,6 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-import orjson
 import psycopg
 
 from backcast.anthropic_api.batches import ApiBatch, MessageBatchesApi, RefusedError
@@ -17,9 +16,9 @@ from backcast.ledger.runs import load_run, lock_run
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.first_batch import require_right_configuration
 from backcast.services.holds import require_not_held
+from backcast.services.kinds import sender
 from backcast.services.locks import held_batch
 from backcast.services.open_work import stop_batching_if_late
-from backcast.services.prompts import builder_of, params_of
 from backcast.services.rounds import replace_batch
 
 if TYPE_CHECKING:
@@ -227,19 +226,19 @@ def request_body(connection: Connection, batch: Row) -> Iterator[bytes]:
     return body_of(requests_of(connection, batch))
 
 
-def requests_of(connection: Connection, batch: Row) -> Iterator[Row]:
-    """Yield the requests of a batch as its create call has them: `custom_id` and `params`."""
-    build = builder_of(batch)
+def requests_of(connection: Connection, batch: Row) -> Iterator[tuple[str, bytes]]:
+    """Yield the requests of a batch as its create call has them: the `custom_id`, and the JSON of `params`."""
+    params_of = sender(batch)
     for row in stream(connection, "requests_to_send", {"batch_id": batch["batch_id"]}, at_a_time=50):
-        yield {"custom_id": row["wire_id"], "params": params_of(build, row)}
+        yield row["wire_id"], params_of(row)
 
 
-def body_of(requests: Iterable[Row]) -> Iterator[bytes]:
+def body_of(requests: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
     """Yield the body of a create call with these requests, in pieces of about 64 KB."""
     buffer = bytearray(b'{"requests":[')
-    for index, request in enumerate(requests):
+    for index, (custom_id, params) in enumerate(requests):
         buffer += b"," if index else b""
-        buffer += orjson.dumps(request)
+        buffer += b'{"custom_id":"%s","params":%s}' % (custom_id.encode(), params)
         if len(buffer) >= _CHUNK_BYTES:
             yield bytes(buffer)
             buffer.clear()

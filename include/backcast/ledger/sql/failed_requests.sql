@@ -1,7 +1,7 @@
 -- The requests that failed before a round, hold their claim, and are undecided, with how many of their lineage failed
 -- for a reason that neither passes by itself nor is done away with by splitting, and the document where it may have to be
 -- split. What somebody had canceled is not asked for again, unless at the cut-off.
-SELECT requests.request_id, cause, coalesce(detail, '') AS detail, requests.max_tokens, variant, language, part,
+SELECT requests.request_id, cause, coalesce(detail, '') AS detail, requests.max_tokens, variant, language, part, documents.model,
        documents.answer_key AS document_key, lineage.variants, lineage.attempts, lineage.splits,
        CASE WHEN cause IN ('too_long', 'truncated') THEN body END AS body
 FROM requests JOIN results USING (request_id) JOIN documents USING (document_id) JOIN contents USING (content_hash)

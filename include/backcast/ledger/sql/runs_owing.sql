@@ -13,7 +13,7 @@ LATERAL (SELECT count(*) FILTER (WHERE batches.state IN ('intended', 'in_doubt')
                 coalesce(array_agg(batches.api_batch_id ORDER BY batches.batch_id)
                          FILTER (WHERE batches.state = 'submitted'), '{}') AS at_api
          FROM batches WHERE batches.run_id = runs.run_id) AS sent
-WHERE runs.state IN ('open', 'collected') AND NOT runs.dry_run
+WHERE runs.kind = 'documents' AND runs.state IN ('open', 'collected') AND NOT runs.dry_run
   AND runs.canceled_at IS NULL AND runs.left_at IS NULL
   AND (%(run_ids)s::bigint[] IS NULL OR runs.run_id = ANY (%(run_ids)s))
 ORDER BY runs.deadline, runs.run_id;
