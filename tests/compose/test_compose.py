@@ -42,7 +42,7 @@ def trigger(project: Project, dag_run_id: str) -> None:
 
 def wait_for_success(project: Project, dag_run_id: str) -> None:
     with project.airflow() as airflow:
-        project.wait(lambda: airflow.run_state(DAG, dag_run_id) in ("success", "failed"), seconds=420)
+        project.wait(lambda: airflow.run_state(DAG, dag_run_id) in ("success", "failed"), seconds=900)
         assert airflow.run_state(DAG, dag_run_id) == "success"
 
 
@@ -64,7 +64,7 @@ def test_without_secrets_nothing_starts_and_what_to_do_is_said(project: Project)
 
 
 def test_the_profile_demo_ends_with_a_report_and_says_that_no_model_was_asked(project: Project) -> None:
-    project.wait(lambda: project.containers()["demo"]["State"]["Status"] == "exited", seconds=420)
+    project.wait(lambda: project.containers()["demo"]["State"]["Status"] == "exited", seconds=900)
     said = project.compose("logs", "--no-color", "demo")
     assert project.containers()["demo"]["State"]["ExitCode"] == 0, said
     assert "The report is published." in said
