@@ -15,7 +15,7 @@ import click
 
 from backcast.cli_options import json_option, now
 from backcast.domain.durations import parse_duration
-from backcast.domain.errors import InputError
+from backcast.domain.errors import HeldError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,6 +128,8 @@ def _answered(asked: RequestRun, dsn: str | None, *, resubmit: bool) -> Answered
                 with _looking(ledger, run_id) as wait:
                     answer(ledger, api, now, run_id, wait=wait)
             return finish(ledger, now, run_id, asked.output)
+    except HeldError as error:
+        raise HeldError(f"{error} The same command with --resubmit does so, too.") from error
     except Interrupted as interrupt:
         click.echo("Stopped. What was sent goes on at the API; the same command goes on with it.", err=True)
         sys.exit(interrupt.exit_code)

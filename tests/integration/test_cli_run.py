@@ -282,6 +282,24 @@ def test_anew_cancels_what_the_earlier_run_had(
     assert [(row["canceled"], row["state"]) for row in runs] == [(True, "collected"), (False, "published")]
 
 
+def test_a_run_whose_first_requests_are_wrong_is_held_until_somebody_says_that_it_goes_on(
+    backcast: Callable[..., Result], simulator: RunningSimulator, tmp_path: Path
+) -> None:
+    requests = write(tmp_path / "r.jsonl", *(request(f"r{number}", f"question {number}") for number in range(100)))
+    wrong = {"outcome": "invalid_request", "message": "metadata.user_id: not here"}
+    simulator.rules(*({"match": f"question {number}", **wrong} for number in range(20, 40)))
+    held_run = backcast(requests, "-o", tmp_path / "a.jsonl")
+    assert held_run.exit_code == 1
+    assert "of its first 50 requests were wrong as they are" in held_run.stderr
+    assert "The same command with --resubmit does so, too." in held_run.stderr
+    paid = len(simulator.bill())
+    assert paid < 50
+    assert backcast(requests, "-o", tmp_path / "a.jsonl").exit_code == 1
+    assert len(simulator.bill()) == paid
+    assert backcast(requests, "-o", tmp_path / "a.jsonl", "--resubmit").exit_code == 3
+    assert len(read(tmp_path / "a.unanswered.jsonl")) == 20
+
+
 def test_a_full_disk_loses_nothing(environment: dict[str, str], simulator: RunningSimulator, tmp_path: Path) -> None:
     requests, output = write(tmp_path / "r.jsonl", request("a", "x" * 3000)), tmp_path / "a.jsonl"
     command = [sys.executable, "-c", "from backcast.cli import main; main()", "run", str(requests), "-o", str(output)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from backcast.domain.errors import HeldError, WaitsError
 from backcast.domain.first_batch import is_wrong
 from backcast.ledger.connection import Connection, Row, sql
+from backcast.ledger.runs import brings_its_own
 from backcast.services.alerts import raise_alert
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ def _hold(connection: Connection, now: datetime, batch: Row, first: Row) -> None
         f"{first['our_fault']} of its first {first['requests']} requests were wrong as they are, and would be again: "
         f"{first['detail']}"
     )
+    what = "the requests" if brings_its_own(batch) else "the workflow"
     message = (
-        f"Run {run_id} is held: {reason}. What it has not sent is not paid for. Mend the workflow, then "
+        f"Run {run_id} is held: {reason}. What it has not sent is not paid for. Mend {what}, then "
         f"`backcast cancel {run_id}` ends this run with what it has, and a new one asks for the rest; "
         f"`backcast resubmit {run_id}` sends the rest as it is."
     )

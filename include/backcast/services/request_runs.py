@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from backcast.domain.documents import Selection
 from backcast.domain.errors import ApiError
@@ -27,6 +27,7 @@ from backcast.settings import load_model, plain_model_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from decimal import Decimal
     from pathlib import Path
 
@@ -183,7 +184,7 @@ class _Patience:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._since: Any = None
+        self._since: datetime | None = None
 
     def recovered(self) -> None:
         self._since = None
