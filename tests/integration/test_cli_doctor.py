@@ -20,6 +20,7 @@ from backcast.anthropic_api.batches import MessageBatchesApi
 from backcast.cli import main
 from backcast.domain.checkup import Check, State
 from backcast.domain.errors import InputError
+from backcast.ledger.connection import HEAD
 from backcast.services.doctor import ApiSource, check_apis, check_disk, isolated
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def test_a_ledger_that_is_not_migrated_names_the_remedy(doctor: Callable[..., Re
     assert done.exit_code == 1
     checks = found(done)
     assert (checks["ledger"][0], checks["PostgreSQL"][0]) == ("ok", "ok")
-    assert checks["ledger's revision"] == ("failed", "is not migrated, and this needs 0007. Run `backcast migrate`.")
+    assert checks["ledger's revision"] == ("failed", f"is not migrated, and this needs {HEAD}. Run `backcast migrate`.")
 
 
 def test_a_model_that_is_unknown_or_at_its_end_fails_only_its_own_check(doctor: Callable[..., Result]) -> None:
