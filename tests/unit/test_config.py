@@ -32,7 +32,8 @@ def values(part: str = "values", **environment: str) -> dict[str, dict[str, Any]
 
 @pytest.fixture
 def workflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of a workflow that a test may change."""
+    """The file of a workflow that a test may change, in a repository, which is the one that it reviews."""
+    (tmp_path / ".git").mkdir()
     shutil.copytree(workflows_folder(), tmp_path / "workflows")
     monkeypatch.setenv("BACKCAST_WORKFLOWS", str(tmp_path / "workflows"))
     return tmp_path / "workflows" / WORKFLOW / "workflow.yaml"

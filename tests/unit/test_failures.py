@@ -109,7 +109,7 @@ STANDARD, EXAMPLE, SIMPLE = Variant.STANDARD, Variant.WORKED_EXAMPLE, Variant.SI
 def test_a_failed_request_gets_the_remedy_of_its_cause(
     cause: Cause, detail: str, attempts: int, max_tokens: int, expected: NextAttempt
 ) -> None:
-    means = Means(1000, frozenset(Variant))
+    means = Means(1000, frozenset({STANDARD, EXAMPLE, SIMPLE}))
     assert next_attempt(cause, detail, Tried(attempts, max_tokens), means) == expected
 
 
@@ -121,6 +121,9 @@ def test_a_failed_request_gets_the_remedy_of_its_cause(
         (Cause.MALFORMED, [STANDARD], [STANDARD, SIMPLE], SIMPLE),
         (Cause.MALFORMED, [STANDARD], [STANDARD], None),
         (Cause.MALFORMED, [STANDARD, SIMPLE], [STANDARD, SIMPLE], None),
+        # A request that brings its own schema.
+        (Cause.MALFORMED, [STANDARD], [STANDARD, Variant.REPAIR], Variant.REPAIR),
+        (Cause.MALFORMED, [STANDARD, Variant.REPAIR], [STANDARD, Variant.REPAIR], None),
         # Once only.
         (Cause.REFUSED, [STANDARD, SIMPLE], [STANDARD, EXAMPLE, SIMPLE], None),
         (Cause.UNSUPPORTED_CLAIM, [STANDARD, SIMPLE], [STANDARD, EXAMPLE, SIMPLE], None),
