@@ -144,6 +144,7 @@ def test_what_failed_goes_again_changed_and_what_has_no_answer_is_told_beside(
     beside = {row["custom_id"]: row for row in read(tmp_path / "answers.unanswered.jsonl")}
     assert {custom_id: row["attempts"] for custom_id, row in beside.items()} == {"refused": 1, "wrong": 1}
     assert beside["refused"]["reason"] == "refused: stop_reason refusal"
+    assert beside["refused"]["tried"] == "r1: refused"
     assert beside["wrong"]["reason"].startswith("our_fault: invalid_request_error: temperature")
     assert f"2 have no answer: {tmp_path / 'answers.unanswered.jsonl'} says why." in done.stdout
     paid = Counter(charge["document_sha256"] for charge in simulator.bill())

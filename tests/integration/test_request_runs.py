@@ -76,7 +76,9 @@ def test_what_never_passes_is_given_up_with_its_reason(night: SteppedNight) -> N
     done = run(night, {"match": "question 3", "outcome": "expired"})
     assert (done.answered, done.unanswered, kinds(night)) == (REQUESTS - 1, 1, ["batch"] * (REQUESTS - 1))
     [line] = (night.folder / "a.unanswered.jsonl").read_text().splitlines()
-    assert json.loads(line) == {"custom_id": "r3", "reason": "passing: expired", "attempts": 6}
+    told = json.loads(line)
+    assert told | {"tried": ""} == {"custom_id": "r3", "reason": "passing: expired", "attempts": 6, "tried": ""}
+    assert told["tried"].startswith("r1: passing → r2 same_again: passing → r5 same_again: passing → ")
 
 
 def test_a_paused_turn_goes_on(night: SteppedNight) -> None:

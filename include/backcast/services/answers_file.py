@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 import orjson
 
 from backcast.domain.errors import InputError
+from backcast.domain.lineage import Step, told
 from backcast.ledger.copy import stream
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def write_answers(connection: Connection, run_id: int, output: Path) -> None:
 
 
 def _reason(row: Row) -> Row:
-    return {"custom_id": row["custom_id"], "reason": row["reason"], "attempts": row["attempts"]}
+    tried = told([Step(**step) for step in row["steps"]], row["left_because"])
+    return {"custom_id": row["custom_id"], "reason": row["reason"], "attempts": row["attempts"], "tried": tried}
 
 
 @contextmanager
