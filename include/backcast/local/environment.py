@@ -109,6 +109,8 @@ def _airflow_settings(options: StackOptions, server: PostgresServer, ports: Port
         "LOGGING__COLORED_CONSOLE_LOG": False,
         # A second of idleness between two looks makes a short chain of tasks take five times as long.
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.1,
+        # Seconds until a task is taken up again that could not tell how it ended, because the database was away.
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 120,
     }
     prefixed = {f"AIRFLOW__{name}": str(value) for name, value in settings.items()}
     return {"AIRFLOW_HOME": str(options.api_home / "airflow")} | prefixed
