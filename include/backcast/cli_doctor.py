@@ -15,7 +15,7 @@ import click
 from backcast.cli_options import json_option, now
 from backcast.cli_tables import print_json
 from backcast.domain.checkup import Check, State, any_failed
-from backcast.settings import workflow_names, workflows_folder
+from backcast.settings import alert_connections, workflow_names, workflows_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,7 +121,7 @@ def _airflow_checks(*, airflow: bool) -> Iterator[Check]:
     from backcast.orchestration import checkup
     from backcast.services.doctor import isolated
 
-    alerting = checkup.alerting()
+    alerting = alert_connections()
     if not airflow:
         yield Check("Airflow's connections", State.SKIPPED, _ELSEWHERE)
     else:

@@ -5,50 +5,33 @@ Its clock goes two minutes on with each look, so that the waits of a lost create
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
+from tests.integration.mortality import Mortal
 from tests.support import WORKFLOW, api_at
 
 from backcast.domain.errors import ApiError
 from backcast.ledger.connection import Ledger
-from backcast.services.fault_points import FaultPoint, listen
 from backcast.services.open_run import open_run
 from backcast.services.reconcile import Folders, finish_run
 from backcast.settings import run_settings
 
 
 def main(dsn: str, base_url: str, repository: str, folder: Path, sla: str) -> None:
-    survived = folder / "died-at"
-    late = timedelta(minutes=float((folder / "minutes").read_text()))
-
-    def now() -> datetime:
-        return datetime.now(UTC) + late
-
-    def die(point: FaultPoint) -> None:
-        with survived.open("a+") as file:
-            file.seek(0)
-            if point not in file.read().split():
-                file.write(f"{point}\n")
-                file.flush()
-                (folder / "minutes").write_text(str(late.total_seconds() / 60))
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    listen(die)
+    mortal = Mortal(folder)
     ledger, api, folders = Ledger(dsn), api_at(base_url), Folders(folder / "cache", folder / "reports")
     settings = run_settings(WORKFLOW, {"repository": repository, "sla": sla})
-    run_id = open_run(ledger, api, now, settings, external_key="mortal/1")
+    run_id = open_run(ledger, api, mortal.now, settings, external_key="mortal/1")
     while True:
         try:
-            if finish_run(ledger, api, now, run_id, folders).startswith("published"):
+            if finish_run(ledger, api, mortal.now, run_id, folders).startswith("published"):
                 return
         except ApiError as error:
             print(error, flush=True)  # noqa: T201  for whoever looks into a failure
-        late += timedelta(minutes=2)
+        mortal.late += timedelta(minutes=2)
         time.sleep(0.05)
 
 

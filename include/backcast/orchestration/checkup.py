@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from backcast.domain.checkup import Check, State
-from backcast.settings import alert_connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -96,8 +95,3 @@ def check_alerts(conn_id: str) -> Check:
 def connections() -> list[str]:
     """Return the ids of the connections that every DAG needs."""
     return list(_TYPES)
-
-
-def alerting() -> list[str]:
-    """Return the ids of the connections by which alerts are sent."""
-    return alert_connections()

@@ -33,14 +33,18 @@ _LANGUAGE: Final = "request"
 
 @dataclass(slots=True)
 class RequestFile:
-    """What was read of a file of requests; money in US dollars, as a batch and synchronously, by estimated tokens."""
+    """What was read of a file of requests: the models as it names them, and how many requests and tokens of each model.
+
+    Tokens are estimated; money is in US dollars, as a batch or synchronously.
+    """
 
     path: Path
     allow_tool_stop: bool = False
-    requests: int = 0
-    models: Counter[str] = field(default_factory=Counter)
+    models: set[str] = field(default_factory=set)
     answer_schemas: bool = False
-    usages: dict[str, list[int]] = field(default_factory=dict)
+    requests_of: Counter[str] = field(default_factory=Counter)
+    input_tokens_of: Counter[str] = field(default_factory=Counter)
+    output_tokens_of: Counter[str] = field(default_factory=Counter)
 
     def lines(self) -> Iterator[tuple[RequestLine, bytes]]:
         """Give each request with the JSON of its `params`, checked.
@@ -87,30 +91,31 @@ class RequestFile:
 
     def _count(self, request: RequestLine, size: int) -> None:
         model = plain_model_name(request.model)
-        usage = self.usages.setdefault(model, [0, 0])
-        usage[0] += estimate_tokens(size)
-        usage[1] += min(request.max_tokens, _ANSWER_TOKENS)
-        self.requests += 1
-        self.models[request.model] += 1
+        self.models.add(request.model)
+        self.requests_of[model] += 1
+        self.input_tokens_of[model] += estimate_tokens(size)
+        self.output_tokens_of[model] += min(request.max_tokens, _ANSWER_TOKENS)
         self.answer_schemas = self.answer_schemas or request.answer_schema
+
+    @property
+    def requests(self) -> int:
+        """How many requests there are."""
+        return self.requests_of.total()
 
     @property
     def input_tokens(self) -> int:
         """About how many tokens the prompts have together."""
-        return sum(tokens for tokens, _ in self.usages.values())
+        return self.input_tokens_of.total()
 
     def usd(self, share: Decimal = _ALL, *, synchronous: bool = False) -> Decimal:
         """Return what answers of usual length would cost, when prompts have this share of the estimated tokens."""
         cost = synchronous_cost if synchronous else batch_cost
         # The price of a request depends on its own length, so that of an average one is taken.
-        return sum(
-            (
-                cost(load_model(model), Usage(int(total_in * share / count), total_out // count)) * count
-                for model, (total_in, total_out) in self.usages.items()
-                for count in [sum(n for name, n in self.models.items() if plain_model_name(name) == model)]
-            ),
-            Decimal(0),
-        )
+        total = Decimal(0)
+        for model, count in self.requests_of.items():
+            usage = Usage(int(self.input_tokens_of[model] * share / count), self.output_tokens_of[model] // count)
+            total += cost(load_model(model), usage) * count
+        return total
 
 
 def collect_requests(connection: Connection, run: Row, file: RequestFile, sha256: str) -> None:

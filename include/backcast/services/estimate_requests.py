@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -73,11 +74,8 @@ def _evenly(all_params: Iterator[bytes]) -> list[bytes]:
 
 def _counted(api: MessageBatchesApi, sample: list[bytes]) -> list[int]:
     counted: list[int] = []
-    try:
+    # What could be counted is better than nothing, and an estimate needs no API.
+    with suppress(ApiError):
         for params in sample:
-            read: dict[str, Any] = orjson.loads(params)
-            counted.append(api.count_tokens(read))
-    except ApiError:
-        # What could be counted is better than nothing, and an estimate needs no API.
-        return counted
+            counted.append(api.count_tokens(orjson.loads(params)))  # noqa: PERF401  those before an error are kept
     return counted

@@ -26,6 +26,7 @@ from backcast.services.found import finding_of
 from backcast.services.lineages import retried_documents
 from backcast.services.merge import merge_parts
 from backcast.services.review_lane import open_items, review_lane_file
+from backcast.services.rounds import release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,8 +100,7 @@ def settle(connection: Connection, run_id: int) -> None:
     connection.execute(sql("settle_answered"), key)
     connection.execute(sql("reuse_answers"), key)
     connection.execute(sql("settle_unanswered"), {**key, "reviewed": list(REVIEWED)})
-    connection.execute(sql("release_claims"), {**key, "now": None})
-    connection.execute(sql("release_split"), key)
+    release(connection, run_id)
 
 
 def _finding_rows(connection: Connection, run: Row) -> Iterator[tuple[Any, ...]]:

@@ -101,7 +101,7 @@ def _open(  # noqa: PLR0913, PLR0917  what a run is opened with, and where
             opened_at=clock(),
         )
         collect_requests(connection, load_run(connection, run_id), file, sha256)
-        for model in file.models.keys() - {first.model}:
+        for model in file.models - {first.model}:
             api.preflight(model)
     reached(FaultPoint.COLLECT_COMMITTED)
     return run_id
@@ -112,7 +112,7 @@ def _settings(asked: RequestRun, model: str, max_tokens: int) -> RunSettings:
         workflow=WORKFLOW,
         repository=str(asked.requests),
         ref=str(asked.output),
-        selection=Selection((), (), 0, None),
+        selection=Selection(),
         sla=asked.sla or LONGEST_SLA,
         model=load_model(model),
         max_tokens=max_tokens,
@@ -255,6 +255,6 @@ def ended(ledger: Ledger, run_id: int) -> Answered:
 
 
 def progress(ledger: Ledger, run_id: int) -> dict[str, int]:
-    """Return how many requests a run has, and how many are answered, have failed, and were asked synchronously."""
+    """Return how many requests a run has, and how many are answered."""
     with ledger.connect() as connection:
         return connection.execute(sql("progress_of_requests"), {"run_id": run_id}).fetchone() or {}

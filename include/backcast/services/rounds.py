@@ -116,9 +116,20 @@ def withdraw(connection: Connection, run_id: int, why: str, now: datetime | None
         now: the time in UTC; with it, what a dead task was asking synchronously is released too.
     """
     withdrawn = connection.execute(sql("withdraw_batches"), {"run_id": run_id, "note": why}).fetchall()
+    release(connection, run_id, now)
+    return [row["batch_id"] for row in withdrawn]
+
+
+def release(connection: Connection, run_id: int, now: datetime | None = None) -> None:
+    """Release a run's claims on what is not at the API, and on what was split into nothing but that.
+
+    Args:
+        connection: in a transaction that holds the run.
+        run_id: the run.
+        now: as in `withdraw`.
+    """
     connection.execute(sql("release_claims"), {"run_id": run_id, "now": now})
     connection.execute(sql("release_split"), {"run_id": run_id})
-    return [row["batch_id"] for row in withdrawn]
 
 
 def insert_batch(connection: Connection, batch: Row) -> tuple[int, str]:
