@@ -21,6 +21,7 @@ from backcast.domain.errors import InputError
 from backcast.domain.pricing import Model, Price
 from backcast.domain.report import ReportSettings
 from backcast.domain.rescue import RescueTerms
+from backcast.domain.sampling import SampleTerms
 from backcast.domain.workflow import Budget, PromptVersion, RunSettings, WorkedExample
 from backcast.precedence import Found, Layers, Origin, Setting
 from backcast.yaml_errors import key_lines, schema_errors
@@ -54,6 +55,7 @@ _OF_A_RUN: Final = (
     Setting("budget.month", variable="BACKCAST_MAX_USD_A_MONTH"),
     *(Setting(f"rescue.{field.name}", default=field.default) for field in fields(RescueTerms)),
     *(Setting(f"report.{field.name}", default=field.default) for field in fields(ReportSettings)),
+    *(Setting(f"sample.{field.name}", default=field.default) for field in fields(SampleTerms)),
 )
 # What every workflow on a machine is told, by the environment alone.
 _OF_A_MACHINE: Final = (
@@ -314,6 +316,7 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
         structured=value["structured_outputs"],
         rescue=RescueTerms.of({field.name: value[f"rescue.{field.name}"] for field in fields(RescueTerms)}),
         budget=_budget(value),
+        sample=SampleTerms.of({field.name: value[f"sample.{field.name}"] for field in fields(SampleTerms)}),
         deadline=parse_deadline(str(params["deadline"])) if params.get("deadline") else None,
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from backcast.domain.rescue import RescueTerms
+from backcast.domain.sampling import LetPass, SampleTerms
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -69,7 +70,8 @@ class RunSettings:
 
     Without a `deadline` it is due its SLA after it was opened. It is `interim` when the run of a later slot makes the
     report that is due. `structured` asks the API to keep to the answer schema, where the model can. It is of the kind
-    `requests` when these bring their own parameters.
+    `requests` when these bring their own parameters, and `sample` when it only scores a prompt. `let_pass` lets it go
+    on whatever its sample says.
     """
 
     workflow: str
@@ -87,7 +89,9 @@ class RunSettings:
     deadline: datetime | None = None
     interim: bool = False
     structured: bool = True
-    kind: Literal["documents", "requests"] = "documents"
+    kind: Literal["documents", "requests", "sample"] = "documents"
+    sample: SampleTerms = field(default_factory=SampleTerms)
+    let_pass: LetPass | None = None
 
 
 def content_hash(text: str) -> str:

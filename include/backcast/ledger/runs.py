@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from backcast.domain.documents import Selection
 from backcast.domain.errors import InputError
 from backcast.domain.rescue import RescueTerms
+from backcast.domain.sampling import LetPass, SampleTerms
 from backcast.ledger.connection import Connection, Row, sql
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
             "interim": settings.interim,
             "structured": settings.structured,
             "kind": settings.kind,
+            "sample": json.dumps(asdict(settings.sample)),
+            "let_pass": json.dumps(asdict(settings.let_pass)) if settings.let_pass else None,
         },
     ).fetchone()
     return row["run_id"] if row else cast("int", find_run(connection, external_key))
@@ -101,6 +104,16 @@ def lock_run(connection: Connection, run_id: int) -> str:
 def rescue_terms_of(run: Row) -> RescueTerms:
     """Return how a run's documents may be answered synchronously."""
     return RescueTerms.of(run["rescue"])
+
+
+def sample_terms_of(run: Row) -> SampleTerms:
+    """Return how a run's prompt is proved before anything is submitted."""
+    return SampleTerms.of(run["sample"])
+
+
+def let_pass_of(run: Row) -> LetPass | None:
+    """Return who lets a run go on whatever its sample says, if anybody does."""
+    return LetPass(**run["let_pass"]) if run["let_pass"] else None
 
 
 def brings_its_own(row: Row) -> bool:

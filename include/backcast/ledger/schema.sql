@@ -70,8 +70,14 @@ CREATE TABLE runs (
     interim boolean NOT NULL DEFAULT false,
     structured boolean NOT NULL DEFAULT false,
     max_usd_for_retries numeric CHECK (max_usd_for_retries >= 0),
-    -- What is asked about: the documents of a workflow, or requests that bring their own parameters.
-    kind text NOT NULL DEFAULT 'documents' CHECK (kind IN ('documents', 'requests')),
+    -- What is asked about: the documents of a workflow, requests that bring their own parameters, or a sample.
+    kind text NOT NULL DEFAULT 'documents' CHECK (kind IN ('documents', 'requests', 'sample')),
+    -- How its prompt is proved on a sample before anything is submitted; {} as usual.
+    sample jsonb NOT NULL DEFAULT '{}',
+    -- Who lets it go on although the sample says otherwise, and why: {"by": "…", "why": "…"}.
+    let_pass jsonb,
+    -- For how long the API is to keep what all requests share; null: it is not worth it.
+    cache_ttl text CHECK (cache_ttl IN ('5m', '1h')),
     CHECK (deadline > opened_at),
     CHECK (state = 'open' OR (commit_id IS NOT NULL AND committed_at IS NOT NULL AND collected IS NOT NULL)),
     CHECK (state <> 'published' OR (published_at IS NOT NULL AND report_path IS NOT NULL)),
@@ -198,6 +204,8 @@ CREATE TABLE requests (
     -- Which lines of its document it asks about; null: all of them.
     part jsonb,
     part_number integer NOT NULL DEFAULT 0 CHECK (part_number >= 0),
+    -- Whether it belongs to the sample that its run's prompt is proved on.
+    sampled boolean NOT NULL DEFAULT false,
     UNIQUE (request_id, state),
     UNIQUE (batch_id, position),
     -- A child exists only when its parent has failed, which it does only by a stored result; and it stays failed.
@@ -418,6 +426,37 @@ CREATE TABLE review_lane (
 CREATE UNIQUE INDEX one_item_a_content ON review_lane (answer_key, simulated) WHERE state <> 'retry';
 CREATE TRIGGER review_lane_transition BEFORE UPDATE ON review_lane FOR EACH ROW
     EXECUTE FUNCTION refuse_illegal_transition('open>retry', 'open>dismissed', 'dismissed>retry');
+
+-- What the sample of a run has shown of its prompt, before anything was submitted. A pass holds for the same prompt and
+-- model until it is revoked.
+CREATE TABLE gates (
+    run_id bigint PRIMARY KEY REFERENCES runs,
+    opened_at timestamptz NOT NULL,
+    judged_at timestamptz,
+    verdict text CHECK (verdict IN ('passed', 'failed', 'let_pass')),
+    scores jsonb,
+    decided_by text,
+    why text,
+    revoked_at timestamptz,
+    CHECK ((verdict IS NULL) = (judged_at IS NULL)),
+    CHECK ((verdict IS NULL) = (scores IS NULL)),
+    CHECK (verdict IS DISTINCT FROM 'let_pass' OR (decided_by IS NOT NULL AND why IS NOT NULL)),
+    CHECK (revoked_at IS NULL OR verdict = 'passed')
+);
+
+-- Which version of a workflow's prompt is active: the last one promoted, unless its files declare another since.
+CREATE TABLE promotions (
+    promotion_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    workflow text NOT NULL,
+    prompt_hash text NOT NULL REFERENCES prompt_versions,
+    -- What the workflow's files declared then.
+    declared_hash text NOT NULL,
+    promoted_at timestamptz NOT NULL,
+    promoted_by text NOT NULL,
+    why text NOT NULL,
+    scores jsonb
+);
+CREATE INDEX promotions_by_workflow ON promotions (workflow, promotion_id);
 
 CREATE FUNCTION require_outcomes_that_add_up() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
