@@ -82,6 +82,16 @@ class Night:
         return run_id, self.publish(run_id)
 
 
+def prove(ledger: Ledger, run_id: int) -> None:
+    """Let a run pass without a sample, so that all of it is submitted."""
+    with ledger.connect() as connection:
+        connection.execute(
+            "INSERT INTO gates (run_id, opened_at, judged_at, verdict, scores) "
+            "VALUES (%s, now(), now(), 'passed', '{}') ON CONFLICT DO NOTHING",
+            [run_id],
+        )
+
+
 def git(folder: Path, *arguments: str) -> None:
     identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
     subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True)

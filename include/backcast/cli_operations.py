@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -11,7 +12,9 @@ import click
 from backcast.cli_options import RUN, json_option, ledger_option, now
 from backcast.cli_tables import print_json, print_table
 from backcast.domain.errors import InputError
-from backcast.ledger.connection import Ledger
+from backcast.domain.sampling import LetPass
+from backcast.domain.scores import told
+from backcast.ledger.connection import Ledger, Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,17 +102,26 @@ def cancel(*, what: str, ledger: str) -> None:
 @click.command()
 @click.argument("run", type=RUN)
 @click.option("--again", is_flag=True, help="Pay again for what is in doubt or can no longer be read.")
+@click.option("--let-pass", metavar="WHY", help="Submit the rest although the sample failed; who and why is kept.")
 @ledger_option
-def resubmit(*, run: int, again: bool, ledger: str) -> None:
+def resubmit(*, run: int, again: bool, let_pass: str | None, ledger: str) -> None:
     """Let a held RUN go on; with --again, send again what cannot be settled, which may be paid for twice."""
     from backcast.services.cancel import resubmit_run
 
-    given_up = resubmit_run(Ledger(ledger), now, run, again=again)
+    given_up = resubmit_run(Ledger(ledger), now, run, again=again, let_pass=_let_pass(let_pass))
     for batch_id in given_up:
         click.echo(f"Batch {batch_id} is given up: its requests are sent again, and may be paid for twice.")
     click.echo(
         f"Run {run} may go on: clear the task that stopped in Airflow, or run `backcast reconcile --finish {run}`."
     )
+
+
+def _let_pass(why: str | None) -> LetPass | None:
+    if why is None:
+        return None
+    if not why.strip():
+        raise InputError("--let-pass says nothing: write why the run may go on although its sample failed.")
+    return LetPass(by=getpass.getuser(), why=why.strip())
 
 
 def _api() -> MessageBatchesApi:
@@ -128,6 +140,11 @@ def _show_failures(failures: list[Retried], *, as_json: bool) -> None:
         click.echo("No document of this run has failed.")
 
 
+def _told_of_gate(row: Row) -> Row:
+    verdict = "revoked" if row["revoked_at"] else row["verdict"] or "under way"
+    return {**row, "verdict": verdict, "scores": told(row["scores"]) if row["scores"] else None}
+
+
 def _print_status(read: Status) -> None:
     if not read.runs:
         click.echo("No run is open, and none was opened in the last 48 hours.")
@@ -139,6 +156,7 @@ def _print_status(read: Status) -> None:
         ),
         ("Batches", read.batches, "batch_id run_id round state request_count api_batch_id succeeded errored note"),
         ("In doubt", read.in_doubt, "batch_id run_id request_count intended_at empty_listings candidates"),
+        ("Samples", [_told_of_gate(row) for row in read.gates], "run_id verdict scores decided_by why"),
         ("Paid twice", read.paid_twice, "api_batch_id batch_id run_id row_count cost_usd"),
         ("Alerts", read.alerts, "raised_at kind run_id message"),
     ):

@@ -118,13 +118,13 @@ def test_every_parameter_has_a_description_and_a_schema(parsed: dict[str, Any]) 
 @pytest.mark.parametrize("dag_id", ["nightly_tech_debt", "weekly_code_audit"])
 def test_a_batch_dag_goes_through_its_stages_in_order(parsed: dict[str, Any], dag_id: str) -> None:
     tasks = parsed["dags"][dag_id]["tasks"]
-    order = ["open_run", "collect"]
+    order = ["open_run", "collect", "gate"]
     steps = ("plan_batches", "batch.submit", "batch.wait", "batch.ingest", "batch.rescue")
     order += [f"round_1.{step}" for step in steps]
     order += ["resubmit_failures"]
     order += [f"round_2.{step}" for step in steps]
     order += ["rescue", "rescue_inherited", "publish"]
-    beside = [f"inherited.{step}" for step in ("wait_for_other_runs", *steps)]
+    beside = [f"inherited.{step}" for step in ("wait_for_other_runs", "gate", *steps)]
     assert sorted(tasks) == sorted(order + beside)
     for before, after in [*itertools.pairwise(order), *itertools.pairwise(["collect", *beside, "rescue_inherited"])]:
         assert after in tasks[before]["downstream"], (before, after)
@@ -133,7 +133,15 @@ def test_a_batch_dag_goes_through_its_stages_in_order(parsed: dict[str, Any], da
 def test_a_round_with_nothing_to_send_does_not_stop_what_follows(parsed: dict[str, Any]) -> None:
     for dag in batch_dags(parsed).values():
         tasks = dag["tasks"]
-        for name in ("resubmit_failures", "round_2.plan_batches", "inherited.plan_batches", "publish", *RESCUES):
+        for name in (
+            "gate",
+            "inherited.gate",
+            "resubmit_failures",
+            "round_2.plan_batches",
+            "inherited.plan_batches",
+            "publish",
+            *RESCUES,
+        ):
             assert tasks[name]["trigger_rule"] == "none_failed"
 
 

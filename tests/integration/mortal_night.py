@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.integration.mortality import Mortal
-from tests.support import WORKFLOW, api_at
+from tests.support import WORKFLOW, api_at, prove
 
 from backcast.domain.errors import ApiError
 from backcast.ledger.connection import Ledger
@@ -20,11 +20,13 @@ from backcast.services.reconcile import Folders, finish_run
 from backcast.settings import run_settings
 
 
-def main(dsn: str, base_url: str, repository: str, folder: Path, sla: str) -> None:
+def main(dsn: str, base_url: str, repository: str, folder: Path, sla: str, proved: str) -> None:  # noqa: PLR0913, PLR0917  its command line
     mortal = Mortal(folder)
     ledger, api, folders = Ledger(dsn), api_at(base_url), Folders(folder / "cache", folder / "reports")
     settings = run_settings(WORKFLOW, {"repository": repository, "sla": sla})
     run_id = open_run(ledger, api, mortal.now, settings, external_key="mortal/1")
+    if proved == "proved":
+        prove(ledger, run_id)
     while True:
         try:
             if finish_run(ledger, api, mortal.now, run_id, folders).startswith("published"):
@@ -36,4 +38,4 @@ def main(dsn: str, base_url: str, repository: str, folder: Path, sla: str) -> No
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]), sys.argv[5])
+    main(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]), sys.argv[5], sys.argv[6])

@@ -24,6 +24,8 @@ AT_THE_CUT_OFF = {point for point in FaultPoint if point.value.startswith(("cut_
 ALWAYS = (
     set(FaultPoint)
     - AT_THE_CUT_OFF
+    # Only a run that was not proved before has a sample.
+    - {FaultPoint.GATE_JUDGED}
     - {FaultPoint.SUBMIT_CREATED, FaultPoint.SUBMIT_CONFIRMED, FaultPoint.SUBMIT_REFUSED, FaultPoint.SUBMIT_IN_DOUBT}
 )
 
@@ -66,7 +68,7 @@ def test_killed_at_every_point_it_pays_once_and_loses_nothing(  # noqa: PLR0913,
     (tmp_path / "minutes").write_text("0")
     (tmp_path / "died-at").touch()
     command = [sys.executable, "-m", "tests.integration.mortal_night"]
-    arguments = [ledger.dsn, simulator.base_url, str(repository), str(tmp_path), "30h"]
+    arguments = [ledger.dsn, simulator.base_url, str(repository), str(tmp_path), "30h", "proved"]
     for _ in range(MOST_DEATHS):
         survived = (tmp_path / "died-at").read_text()
         # The fault is for the one create call that is not killed before its end.
@@ -97,7 +99,7 @@ def test_killed_at_every_point_of_a_cut_off_it_is_in_time_and_pays_again_at_most
     simulator.rules({"attempts": [1], "outcome": "expired"})
     (tmp_path / "minutes").write_text("0")
     (tmp_path / "died-at").write_text("".join(f"{point}\n" for point in set(FaultPoint) - AT_THE_CUT_OFF))
-    arguments = [ledger.dsn, simulator.base_url, str(repository), str(tmp_path), "90m"]
+    arguments = [ledger.dsn, simulator.base_url, str(repository), str(tmp_path), "90m", "proved"]
     for _ in range(MOST_DEATHS):
         command = [sys.executable, "-m", "tests.integration.mortal_night", *arguments]
         done = subprocess.run(command, cwd=PROJECT, check=False, timeout=120)
@@ -116,3 +118,31 @@ def test_killed_at_every_point_of_a_cut_off_it_is_in_time_and_pays_again_at_most
     assert run["published_at"] < run["deadline"]
     assert states["answered"] == 2
     assert paid.total() <= 2 + states["lost"]
+
+
+def test_killed_at_every_point_of_a_gate_it_pays_again_at_most_for_what_was_in_flight(
+    ledger: Ledger, simulator: Any, repository: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "minutes").write_text("0")
+    (tmp_path / "died-at").touch()
+    arguments = [ledger.dsn, simulator.base_url, str(repository), str(tmp_path), "30h", "unproved"]
+    for _ in range(MOST_DEATHS):
+        command = [sys.executable, "-m", "tests.integration.mortal_night", *arguments]
+        done = subprocess.run(command, cwd=PROJECT, check=False, timeout=120)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL
+    assert done.returncode == 0
+
+    deaths = {FaultPoint(name) for name in (tmp_path / "died-at").read_text().split()}
+    assert deaths >= {point for point in FaultPoint if point.value.startswith(("gate", "rescue"))}
+    with ledger.connect() as connection:
+        outcomes = connection.execute("SELECT outcome FROM documents ORDER BY path").fetchall()
+        lost = connection.execute("SELECT count(*) AS count FROM calls WHERE state = 'lost'").fetchone() or {}
+        gates = connection.execute("SELECT verdict, scores ->> 'accepted' AS accepted FROM gates").fetchall()
+        batches = connection.execute("SELECT count(*) AS count FROM batches").fetchone() or {}
+    assert [row["outcome"] for row in outcomes] == ["answered", "answered"]
+    assert gates == [{"verdict": "passed", "accepted": "2"}]
+    # The sample is the whole run, so nothing is left for a batch.
+    assert batches["count"] == 0
+    assert len(simulator.bill()) <= 2 + lost["count"]

@@ -26,7 +26,7 @@ GROUPS = 10
 def repositories(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Small repositories of different sizes, some of whose files are the same."""
     made = []
-    for size in (1, 2, 3, 5, 8):
+    for size in (1, 2, 3, 5, 8, 13):
         folder = tmp_path_factory.mktemp(f"repository{size}")
         for number in range(size):
             (folder / f"module{number}.py").write_text(f"VALUE = {number}\n\n\ndef run(x):\n    return x + {number}\n")

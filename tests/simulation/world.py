@@ -18,16 +18,19 @@ import anthropic
 import httpx2
 import psycopg
 from tests.simulated import START
+from tests.support import prove
 
 from backcast.anthropic_api.batches import MessageBatchesApi
 from backcast.domain.errors import ApiError, BackcastError, HeldError, InDoubtError, LedgerError
 from backcast.domain.lines import number_lines
 from backcast.domain.parts import Part
+from backcast.domain.sampling import LetPass
 from backcast.ledger.connection import Ledger
 from backcast.services.cancel import cancel_run, resubmit_run
 from backcast.services.claims import await_claims
 from backcast.services.collect import collect
 from backcast.services.fault_points import FaultPoint, listen
+from backcast.services.gate import gate
 from backcast.services.ingest import ingest
 from backcast.services.open_run import open_run
 from backcast.services.parts import shown_part
@@ -350,7 +353,9 @@ class World:
         ).fetchall():
             try:
                 if self.random.random() < 0.7:
-                    resubmit_run(self.ledger, self.now, run_id, again=False)
+                    resubmit_run(
+                        self.ledger, self.now, run_id, again=False, let_pass=LetPass("somebody", "It is good enough.")
+                    )
                 else:
                     cancel_run(self.ledger, self.api, self.now, run_id)
             except ApiError as error:
@@ -359,17 +364,26 @@ class World:
     def _open(self, run: Run) -> bool:
         settings = run_settings("nightly_tech_debt", {"repository": str(run.repository), "full": False})
         run.run_id = open_run(self.ledger, self.api, self.now, settings, external_key=run.key)
+        if self.random.random() < 0.7:
+            # Of a small run the sample would be all there is.
+            prove(self.ledger, run.run_id)
         run.tasks += [
             Task("collect", lambda: bool(self._collect(run.run_id or 0))),
+            Task("gate", lambda: self._gate(run.run_id or 0)),
             Task("plan 1", lambda: self._plan(run, 1)),
             Task("resubmit", lambda: bool(resubmit_failures(self.ledger, run.run_id or 0, 2))),
             Task("plan 2", lambda: self._plan(run, 2)),
             Task("rescue", lambda: self._rescue(run.run_id or 0, final=True)),
             Task("claims", lambda: not await_claims(self.ledger, self.now, run.run_id or 0)),
+            Task("gate inherited", lambda: self._gate(run.run_id or 0)),
             Task("plan 3", lambda: self._plan(run, INHERITED_ROUND)),
             Task("rescue inherited", lambda: self._rescue(run.run_id or 0, final=True)),
             Task("publish", lambda: self._publish(run.run_id or 0)),
         ]
+        return True
+
+    def _gate(self, run_id: int) -> bool:
+        gate(self.ledger, self.api, self.now, run_id, pause=self._pause)
         return True
 
     def _collect(self, run_id: int) -> bool:
@@ -424,6 +438,11 @@ class World:
             assert len(nonces) == 1, nonces
             state = known.get(nonces.pop())
             assert state not in (None, "planned", "withdrawn", "refused"), (batch.id, state)
+
+        assert not self._one(
+            "SELECT count(*) FROM batches JOIN gates USING (run_id) WHERE intended_at > gates.opened_at "
+            "AND (verdict IS NULL OR verdict = 'failed')"
+        ), "something was submitted before its sample had passed"
 
     def check_bill(self) -> None:
         """What must hold in the end: every charge is a stored result of its own, or reported as paid twice."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +18,6 @@ from backcast.local.options import Api
 from backcast.local.signals import Interrupted, ending_in_order
 from backcast.local.stack import Stack, running_stack
 from backcast.services.estimate import check_api, estimate_night
-from backcast.services.open_run import UNPROVED_DOCUMENTS
 from backcast.sources.git import GitSource
 from backcast.sources.location import Remote, parse_repository
 
@@ -71,7 +69,6 @@ def _run_night(options: NightOptions, display: Display) -> int:
     if options.resume is None:
         repository = _check_repository(options, repository, display)
     if options.stack.api is Api.ANTHROPIC:
-        options = _capped(options)
         if options.resume is None and not _agreed(options, repository, display):
             return WRONG_INPUT
         _check_real_api(options.dag_id)
@@ -172,10 +169,6 @@ def _check_real_api(workflow: str) -> None:
     from backcast.anthropic_api.batches import api_from_environment  # noqa: PLC0415
 
     check_api(api_from_environment(), workflow)
-
-
-def _capped(options: NightOptions) -> NightOptions:
-    return replace(options, max_documents=min(options.max_documents or UNPROVED_DOCUMENTS, UNPROVED_DOCUMENTS))
 
 
 def _agreed(options: NightOptions, repository: str, display: Display) -> bool:

@@ -9,6 +9,7 @@ from backcast.orchestration.form import batch_params, default_args, documentatio
 from backcast.orchestration.tasks import (
     a_round,
     collect,
+    gate,
     inherited,
     open_run,
     publish,
@@ -40,5 +41,14 @@ def batch_stages(workflow: str) -> None:
     collected = collect(run)
     published = publish(workflow, run)
     last = rescue_inherited(run)
-    run >> collected >> a_round(run, 1) >> resubmit_failures(run, 2) >> a_round(run, 2) >> rescue(run) >> last
+    (
+        run
+        >> collected
+        >> gate(run)
+        >> a_round(run, 1)
+        >> resubmit_failures(run, 2)
+        >> a_round(run, 2)
+        >> rescue(run)
+        >> last
+    )
     collected >> inherited(run) >> last >> published

@@ -11,6 +11,7 @@ from airflow.sdk.definitions.deadline import BaseDeadlineReference
 
 from backcast.domain.deadlines import AT_RISK_BEFORE, DeadlineKind, names_zone, parse_deadline, require_reachable
 from backcast.domain.errors import InputError
+from backcast.domain.sampling import LetPass
 from backcast.domain.schedule_data import schedule_data, schedule_from
 from backcast.domain.slots import deadline_of_slot
 
@@ -128,6 +129,8 @@ def settings_in_time(workflow: str, dag_run: DagRun, params: Mapping[str, Any]) 
     from backcast.settings import run_settings, schedules_on
 
     settings = run_settings(workflow, params)
+    if why := str(params.get("let_pass") or "").strip():
+        settings = replace(settings, let_pass=LetPass(by=dag_run.triggering_user_name or "unknown", why=why))
     at = dag_run.logical_date if dag_run.run_type in BY_SCHEDULE else None
     found = slot_of(workflow, at) if at else None
     if found:

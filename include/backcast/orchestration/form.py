@@ -76,6 +76,13 @@ def batch_params() -> dict[str, Param]:
             description="For first pass, retries and synchronous answers together. What it does not cover stays "
             "unanswered. Empty: the workflow's budget.",
         ),
+        "let_pass": Param(
+            None,
+            type=["null", "string"],
+            title="Let pass, because",
+            description="Why the rest is to be submitted even when the sample is below the threshold; kept with your "
+            "name. Empty: such a run stops after its sample.",
+        ),
         "dry_run": Param(
             False,  # noqa: FBT003  Param takes its default by position
             type="boolean",
@@ -97,7 +104,8 @@ def documentation(workflow: str) -> str:
     starts = f"It {scheduling.schedule}." if scheduling.schedule else f"It has no schedule. {scheduling.why_not}"
     return (
         f"### {declared['name'].replace('_', ' ')}\n\n{declared['description']}\n\n**{starts}**\n\n"
-        "Sends one request a document to the Message Batches API, at half the price, and waits without a worker slot. "
+        "Proves its prompt on a sample, which is answered at once, unless it has passed before. Then it sends one "
+        "request a document to the Message Batches API, at half the price, and waits without a worker slot. "
         "What fails goes again in a second round. What no batch has answered when the clock allows no more is answered "
         f"synchronously, at full price, so that the report is on time. It lands in `reports/{declared['name']}/`, due "
         f"when the slot of its run says; that of a run by hand {declared['sla']} after it was opened, unless the form "

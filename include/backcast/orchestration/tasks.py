@@ -64,6 +64,17 @@ def collect(run: int) -> None:
 
 @task(trigger_rule="none_failed")
 @explained
+def gate(run: int) -> None:
+    """Prove the prompt on a sample before anything is submitted; a pass holds for later runs."""
+    from backcast.orchestration import clients
+    from backcast.services.gate import gate as service
+
+    for line in service(clients.ledger(), clients.api(), clients.now, run).lines():
+        _log.info("%s", line)
+
+
+@task(trigger_rule="none_failed")
+@explained
 def plan_batches(run: int, round_number: int) -> list[int]:
     """Pack what waits for this round into batches."""
     from backcast.orchestration import clients
@@ -114,12 +125,14 @@ def inherited(run: Any) -> Any:
 
     @task_group(group_id="inherited")
     def inherited_group() -> None:
-        _batches(ClaimsSensor(task_id="wait_for_other_runs", run=run).output, INHERITED_ROUND)
+        # At parse time this is a reference to the value that the sensor will return.
+        waited: Any = ClaimsSensor(task_id="wait_for_other_runs", run=run).output
+        _batches(waited, INHERITED_ROUND, after=gate(waited))
 
     return inherited_group()
 
 
-def _batches(run: Any, round_number: int) -> None:
+def _batches(run: Any, round_number: int, after: Any = None) -> None:
     @task_group(group_id="batch")
     def batch_group(batch_id: int) -> None:
         # At parse time these are references to values that tasks will return.
@@ -127,7 +140,10 @@ def _batches(run: Any, round_number: int) -> None:
         ended: Any = BatchEndedSensor(task_id="wait", batch_id=submitted).output
         ingest(ended) >> rescue_canceled(run)
 
-    batch_group.expand(batch_id=plan_batches(run, round_number))
+    planned: Any = plan_batches(run, round_number)
+    if after is not None:
+        after >> planned
+    batch_group.expand(batch_id=planned)
 
 
 @task(task_id="rescue")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from backcast.domain.doubt import may_be
 from backcast.domain.errors import ApiError, InputError
+from backcast.domain.scores import told
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.runs import load_run, lock_run
 from backcast.services.doubt import intent_of, open_sightings, resolve_doubts
@@ -14,6 +16,7 @@ from backcast.services.rounds import withdraw
 
 if TYPE_CHECKING:
     from backcast.anthropic_api.batches import MessageBatchesApi
+    from backcast.domain.sampling import LetPass
     from backcast.services.open_run import Clock
 
 
@@ -155,11 +158,14 @@ def _goes_on(api: MessageBatchesApi, api_batch_id: str) -> bool:
         return False
 
 
-def resubmit_run(ledger: Ledger, clock: Clock, run_id: int, *, again: bool) -> list[int]:
+def resubmit_run(
+    ledger: Ledger, clock: Clock, run_id: int, *, again: bool, let_pass: LetPass | None = None
+) -> list[int]:
     """Let a held run go on; with `again`, also give up what has no known end and return the ids of those batches.
 
     What is given up is sent again by the task that waits for it, or by whoever finishes the run. It may be paid twice.
-    A run that was due meanwhile is due again, after as much time as it had.
+    A run that was due meanwhile is due again, after as much time as it had. One whose sample failed goes on only when
+    somebody lets it pass, which is written down.
 
     Raises:
         InputError: there is no such run, it is over, or there is nothing to do.
@@ -169,6 +175,7 @@ def resubmit_run(ledger: Ledger, clock: Clock, run_id: int, *, again: bool) -> l
         run = load_run(connection, run_id)
         if run["canceled_at"] is not None:
             raise InputError(f"Run {run_id} was canceled, so nothing is sent for it any more. Trigger a new run.")
+        _require_passed(connection, run_id, let_pass)
         connection.execute(sql("release_run"), {"run_id": run_id, "now": clock()})
         given_up = connection.execute(sql("give_up_batches"), {"run_id": run_id}).fetchall() if again else []
         if not given_up and run["held_because"] is None:
@@ -177,6 +184,19 @@ def resubmit_run(ledger: Ledger, clock: Clock, run_id: int, *, again: bool) -> l
                 "stands."
             )
     return [row["batch_id"] for row in given_up]
+
+
+def _require_passed(connection: Connection, run_id: int, let_pass: LetPass | None) -> None:
+    """Let the sample of a run pass when somebody says why; refuse to let a run go on whose sample failed."""
+    if let_pass is not None:
+        connection.execute(sql("let_pass"), {"run_id": run_id, "let_pass": json.dumps(asdict(let_pass))})
+        return
+    found = connection.execute(sql("gate_of_run"), {"run_id": run_id}).fetchone()
+    if found is not None and found["verdict"] == "failed":
+        raise InputError(
+            f"The sample of run {run_id} failed ({told(found['scores'])}): say why it may go on all the same, as in "
+            f'`backcast resubmit {run_id} --let-pass "WHY"`.'
+        )
 
 
 def _hint(connection: Connection, run_id: int) -> str:

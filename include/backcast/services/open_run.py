@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from backcast.domain.deadlines import require_reachable
 from backcast.domain.errors import InputError
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from backcast.ledger.connection import Ledger
 
 Clock: TypeAlias = Callable[[], datetime]
-
-# The most documents that a real API gets in one run, until prompts can be proved on a sample first.
-UNPROVED_DOCUMENTS: Final = 10
 
 
 def open_run(  # noqa: PLR0913  what a run is opened with, and where
@@ -83,14 +80,7 @@ def _require_in_time(settings: RunSettings, start_by: datetime | None, now: date
 
 
 def _for_this_api(settings: RunSettings, preflight: Preflight) -> RunSettings:
-    able = replace(settings, structured=settings.structured and preflight.structured_outputs)
-    return able if preflight.simulated else _capped(able)
-
-
-def _capped(settings: RunSettings) -> RunSettings:
-    wanted = settings.selection.max_documents
-    most = UNPROVED_DOCUMENTS if wanted is None else min(wanted, UNPROVED_DOCUMENTS)
-    return replace(settings, selection=replace(settings.selection, max_documents=most))
+    return replace(settings, structured=settings.structured and preflight.structured_outputs)
 
 
 def _repository(named: str) -> str:

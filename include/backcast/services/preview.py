@@ -18,7 +18,6 @@ from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.runs import load_run, lock_run
 from backcast.services.collect import nothing_left
 from backcast.services.holds import goes_on
-from backcast.services.open_run import UNPROVED_DOCUMENTS
 from backcast.services.prompts import builder_for, params_of
 from backcast.services.resubmit import Resubmission, decide, resubmit_within
 from backcast.services.rounds import FIRST_ROUND, LAST_ROUND, RESCUE_ROUND, plan_within
@@ -73,8 +72,9 @@ def first_round(settings: RunSettings, cache: Path, limit: int | None) -> Previe
     notes = [*_more(shown, more=more)]
     if settings.structured:
         notes.append("`output_config` is left out of a run when the API says that the model cannot keep to a schema.")
-    if shown > UNPROVED_DOCUMENTS:
-        notes.append(f"Until prompts can be proved on a sample, the real API gets the first {UNPROVED_DOCUMENTS} only.")
+    notes.append(
+        f"A prompt that has not passed on this model is proved on {settings.sample.documents} of them, synchronously."
+    )
     return Preview(body, shown, tuple(notes))
 
 

@@ -25,6 +25,7 @@ from backcast.services.first_pass import first_pass_of_run
 from backcast.services.found import finding_of
 from backcast.services.lineages import retried_documents
 from backcast.services.merge import merge_parts
+from backcast.services.passes import revoke_passes_if_worse
 from backcast.services.review_lane import open_items, review_lane_file
 from backcast.services.rounds import release
 
@@ -62,6 +63,7 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
         require_answers(connection, run_id)
         merge_parts(connection, clock(), run)
         settle(connection, run_id)
+        revoke_passes_if_worse(connection, clock(), run)
         copy_in_chunks(connection, "copy_findings", _finding_rows(connection, run))
         open_items(connection, clock(), run_id)
         report = _report(connection, {**run, "published_at": clock()})

@@ -17,6 +17,7 @@ from backcast.services.claims import await_claims, told
 from backcast.services.collect import collect
 from backcast.services.doubt import Finding, resolve_doubts
 from backcast.services.finishing import waiting_in_round
+from backcast.services.gate import gate
 from backcast.services.ingest import RESULTS_KEPT, ingest
 from backcast.services.publish import publish
 from backcast.services.rescue import rescue
@@ -168,6 +169,7 @@ def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
     """
     _require_documents(ledger, run_id)
     collect(ledger, clock, run_id, cache=folders.cache)
+    gate(ledger, api, clock, run_id, pause=folders.pause)
     until = clock() + RESCUED_FOR
     for round_number in range(FIRST_ROUND, LAST_ROUND + 1):
         if round_number > FIRST_ROUND:
@@ -180,6 +182,7 @@ def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
     rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
     if elsewhere := await_claims(ledger, clock, run_id):
         return f"waits for {told(elsewhere)}"
+    gate(ledger, api, clock, run_id, pause=folders.pause)
     if waiting := waiting_in_round(ledger, api, clock, run_id, INHERITED_ROUND):
         return f"waits for {waiting} batches of round {INHERITED_ROUND}"
     rescued = rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)

@@ -12,7 +12,7 @@ from backcast.domain.packing import MAX_REQUESTS, batch_sizes
 from backcast.domain.wire_ids import slug
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import stream
-from backcast.ledger.runs import load_run, lock_run
+from backcast.ledger.runs import brings_its_own, load_run, lock_run
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.open_work import parts_of, stop_batching_if_late, weigh
 
@@ -50,9 +50,22 @@ def plan_within(connection: Connection, now: datetime, run_id: int, round_number
     if run["dry_run"]:
         return []
     if run["canceled_at"] is None and not stop_batching_if_late(connection, now, run):
+        _require_proved(connection, run)
         _pack(connection, now, run, round_number)
     rows = connection.execute(sql("batches_of_round"), {"run_id": run_id, "round": round_number}).fetchall()
     return [row["batch_id"] for row in rows]
+
+
+def _require_proved(connection: Connection, run: Row) -> None:
+    """Refuse to submit what costs money by a prompt that no sample has shown to be good enough."""
+    if run["simulated"] or brings_its_own(run):
+        return
+    row = connection.execute(sql("proved"), {"run_id": run["run_id"]}).fetchone()
+    if not (row and row["proved"]):
+        raise InputError(
+            f"The prompt of run {run['run_id']} is not proved on a sample, so nothing is submitted. Put the task "
+            "`gate` before its rounds, as batch_stages does."
+        )
 
 
 def _pack(connection: Connection, now: datetime, run: Row, round_number: int) -> None:

@@ -25,12 +25,14 @@ class Status:
     """Rows by column name, as JSON can hold them once times and decimals are text.
 
     runs: with their requests by state and their money in US$. batches: of these runs. in_doubt: intents without a known
-    end, with the `candidates` that may be what became of them. paid_twice: second batches. alerts: recent ones.
+    end, with the `candidates` that may be what became of them. gates: what the samples of these runs have shown.
+    paid_twice: second batches. alerts: recent ones.
     """
 
     runs: list[Row]
     batches: list[Row]
     in_doubt: list[Row]
+    gates: list[Row]
     paid_twice: list[Row]
     alerts: list[Row]
 
@@ -54,6 +56,7 @@ def read_status(ledger: Ledger, clock: Clock, run_id: int | None = None) -> Stat
                 {**row, "candidates": _candidates(connection, row)}
                 for row in _rows(connection, "status_doubts", run_id=run_id)
             ],
+            gates=_rows(connection, "status_gates", run_ids=run_ids),
             paid_twice=_rows(connection, "status_second", run_id=run_id),
             alerts=_rows(connection, "status_alerts", run_ids=run_ids, since=since),
         )

@@ -1,0 +1,8 @@
+-- The last pass that holds for a run: of the same prompt and model, at the same kind of API.
+SELECT earlier.run_id, judged_at
+FROM runs AS this
+JOIN runs AS earlier ON earlier.workflow = this.workflow AND earlier.prompt_hash = this.prompt_hash
+                    AND earlier.model = this.model AND earlier.simulated = this.simulated
+JOIN gates ON gates.run_id = earlier.run_id
+WHERE this.run_id = %(run_id)s AND verdict = 'passed' AND revoked_at IS NULL
+ORDER BY judged_at DESC LIMIT 1;

@@ -1,0 +1,263 @@
+"""The gate: a sample of a run is answered synchronously, and only when it shows a good prompt is anything submitted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from backcast.domain.errors import HeldError
+from backcast.domain.sampling import Candidate, LetPass, choose
+from backcast.domain.scores import Projection, Scores, project, told
+from backcast.ledger.connection import Connection, Ledger, Row, sql
+from backcast.ledger.copy import stream
+from backcast.ledger.runs import let_pass_of, load_run, lock_run, sample_terms_of
+from backcast.services.alerts import raise_alert
+from backcast.services.budget import reserve
+from backcast.services.estimate import CostModel
+from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.holds import goes_on, require_not_held
+from backcast.services.rescue import rescue
+from backcast.services.sampled import sampled_answers
+from backcast.settings import load_model
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from backcast.anthropic_api.batches import MessageBatchesApi
+    from backcast.services.calls import Pause
+    from backcast.services.open_run import Clock
+
+_WAIT_FOR_ANOTHER_SECONDS: Final = 30.0
+# How many failing answers a message shows; all of them are in the ledger.
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """What came of a run's gate.
+
+    Attributes:
+        verdict: `passed` or `let_pass`; None when there was nothing to prove.
+        why: in a sentence.
+        left: how many requests are left to be submitted.
+        scores: as `Scores.view` tells them, with the `projection`; None when no sample was needed.
+    """
+
+    verdict: Literal["passed", "let_pass"] | None
+    why: str
+    left: int
+    scores: Row | None = None
+
+    def lines(self) -> list[str]:
+        """Say it in words, a line for each."""
+        said = [self.why]
+        if self.scores is not None:
+            said += [*told_of_projection(self.scores["projection"]), *failing(self.scores)]
+        return [*said, told_of_rest(self.left)]
+
+
+def gate(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, *, pause: Pause = asyncio.sleep) -> Gated:
+    """Prove a run's prompt on a sample before anything of it is submitted; safe to call again.
+
+    A pass holds for other runs with the same prompt and model, until the first-pass rate of one falls below the
+    threshold.
+
+    Args:
+        ledger: where the run is.
+        api: its workspace.
+        clock: tells the time in UTC.
+        run_id: the run.
+        pause: waits for so many seconds.
+
+    Raises:
+        HeldError: the sample shows that the prompt is not good enough; the run is held from now on.
+        RefusedError: the key has no access, or there is no money; somebody must mend it.
+    """
+    with ledger.transaction() as connection:
+        known = _known(connection, clock(), run_id)
+        reached(FaultPoint.GATE_BEFORE_COMMIT)
+    reached(FaultPoint.GATE_OPENED)
+    if known is not None:
+        return known
+    while True:
+        rescue(ledger, api, clock, run_id, final=False, pause=pause)
+        if not _waits(ledger, run_id):
+            break
+        # Another process answers them just now.
+        asyncio.run(_wait(pause))
+    with ledger.transaction() as connection:
+        gated = _judge(connection, clock(), run_id)
+    reached(FaultPoint.GATE_JUDGED)
+    if isinstance(gated, str):
+        raise HeldError(gated)
+    return gated
+
+
+async def _wait(pause: Pause) -> None:
+    await pause(_WAIT_FOR_ANOTHER_SECONDS)
+
+
+def _waits(ledger: Ledger, run_id: int) -> bool:
+    with ledger.connect() as connection:
+        row = connection.execute(sql("sample_waits"), {"run_id": run_id}).fetchone()
+    return bool(row and row["count"])
+
+
+def _known(connection: Connection, now: datetime, run_id: int) -> Gated | None:
+    """Return what is known of a run's gate; None when its sample is to be answered, which is taken now."""
+    key = {"run_id": run_id}
+    lock_run(connection, run_id)
+    run = load_run(connection, run_id)
+    if not goes_on(run):
+        return Gated(None, "Nothing is to be submitted for this run.", 0)
+    found = connection.execute(sql("gate_of_run"), key).fetchone()
+    if found is not None and found["verdict"] is not None:
+        return _judged_before(connection, run, found)
+    require_not_held(run)
+    if found is not None:
+        return None
+    left = len(connection.execute(sql("bulk_sizes"), key).fetchall())
+    earlier = connection.execute(sql("standing_pass"), key).fetchone()
+    if earlier is not None:
+        why = f"The prompt passed in run {earlier['run_id']}, at {earlier['judged_at']:%Y-%m-%d %H:%M} UTC."
+        return Gated("passed", why, left)
+    sample = _sample(connection, run)
+    if not sample:
+        return Gated(None, "There is nothing to prove a prompt for.", left)
+    connection.execute(sql("open_gate"), {**key, "now": now})
+    connection.execute(sql("take_sample"), {"request_ids": sample})
+    reserve(connection, run)
+    return None
+
+
+def _judged_before(connection: Connection, run: Row, found: Row) -> Gated:
+    """Return what a gate said; of one that failed, the run was let go on since, or it would be held."""
+    left = len(connection.execute(sql("bulk_sizes"), {"run_id": run["run_id"]}).fetchall())
+    if found["verdict"] != "failed":
+        return Gated(found["verdict"], f"The sample of this run has {found['verdict']}.", left, found["scores"])
+    let_pass = let_pass_of(run)
+    if let_pass is None:
+        raise HeldError(_told_of_failure(run, found["scores"]))
+    decided = {"run_id": run["run_id"], "decided_by": let_pass.by, "why": let_pass.why}
+    connection.execute(sql("let_gate_pass"), decided)
+    return Gated("let_pass", _told_of_let_pass(let_pass, found["scores"]), left, found["scores"])
+
+
+def _sample(connection: Connection, run: Row) -> list[int]:
+    rows = connection.execute(sql("sample_candidates"), {"run_id": run["run_id"]}).fetchall()
+    request_of = {row["key"]: row.pop("request_id") for row in rows}
+    return [request_of[key] for key in choose([Candidate(**row) for row in rows], sample_terms_of(run))]
+
+
+def _judge(connection: Connection, now: datetime, run_id: int) -> Gated | str:
+    """Write down what the sample has shown; returns why the run is held from now on, if it is."""
+    key = {"run_id": run_id}
+    lock_run(connection, run_id)
+    run = load_run(connection, run_id)
+    found = connection.execute(sql("gate_of_run"), key).fetchone()
+    if not goes_on(run) or found is None:
+        return Gated(None, "Nothing is to be submitted for this run.", 0)
+    if found["verdict"] is not None:
+        return _judged_before(connection, run, found)
+    rest = [row["prompt_bytes"] for row in stream(connection, "bulk_sizes", key)]
+    rows = connection.execute(sql("sampled_answers"), key).fetchall()
+    scores = Scores(sampled_answers(rows))
+    if not scores.answers and not rest:
+        connection.execute(sql("close_gate"), key)
+        return Gated(None, f"None of the sample was answered: {_left_because(rows)}.", 0)
+    view = {**scores.view(), "projection": _projection(run, scores, rows, rest).view()}
+    if not scores.answers:
+        view["unanswered"] = _left_because(rows)
+    verdict, let_pass = _verdict(run, scores)
+    decided = {"decided_by": let_pass and let_pass.by, "why": let_pass and let_pass.why}
+    connection.execute(
+        sql("judge_gate"), {**key, **decided, "now": now, "verdict": verdict, "scores": json.dumps(view)}
+    )
+    if verdict == "failed":
+        return _hold(connection, now, run, view)
+    why = _told_of_let_pass(let_pass, view) if let_pass else f"The prompt is good enough: {told(view)}."
+    return Gated(verdict, why, len(rest), view)
+
+
+def _verdict(run: Row, scores: Scores) -> tuple[Literal["passed", "let_pass", "failed"], LetPass | None]:
+    if scores.passes(sample_terms_of(run).threshold):
+        return "passed", None
+    let_pass = let_pass_of(run)
+    return ("let_pass", let_pass) if let_pass else ("failed", None)
+
+
+def _left_because(rows: list[Row]) -> str:
+    return next((row["left_because"] for row in rows if row["left_because"]), "it was canceled")
+
+
+def _projection(run: Row, scores: Scores, rows: list[Row], rest: list[int]) -> Projection:
+    """Project from the sample what the rest will need, by what the sample cost of what it was estimated to."""
+    costs = CostModel(load_model(run["model"]), run["system_template"], run["answer_schema"])
+    answered = [row for row in rows if row["state"] != "open"]
+    expected = sum((costs.batch_usd(row["prompt_bytes"]) for row in answered), Decimal(0))
+    # Synchronous calls cost twice what a batch does; what was refused as it is costs nothing and says nothing of costs.
+    share = sum((row["cost_usd"] for row in answered), Decimal(0)) / 2 / expected if expected else Decimal(0)
+    estimated = sum((costs.batch_usd(size) for size in rest), Decimal(0))
+    return project(scores.accepted, len(scores.answers), len(rest), estimated * (share or 1))
+
+
+def _hold(connection: Connection, now: datetime, run: Row, view: Row) -> str:
+    run_id, threshold = run["run_id"], sample_terms_of(run).threshold
+    message = _told_of_failure(run, view)
+    reason = f"its sample is below {threshold:g}: {_told(view)}"
+    connection.execute(sql("hold_run"), {"run_id": run_id, "reason": reason})
+    raise_alert(connection, now, kind="sample_failed", subject=str(run_id), message=message, run_id=run_id)
+    return message
+
+
+def _told(view: Row) -> str:
+    return f"no answer, {view['unanswered']}" if view.get("unanswered") else told(view)
+
+
+def _told_of_failure(run: Row, view: Row) -> str:
+    run_id = run["run_id"]
+    held = (
+        f"Run {run_id} is held: its sample is below the threshold of {sample_terms_of(run).threshold:g}: "
+        f"{_told(view)}. Nothing was submitted."
+    )
+    to_do = (
+        f"Mend the prompt of {run['workflow']}, then `backcast cancel {run_id}` ends this run and a new one asks with "
+        f'the new version; `backcast resubmit {run_id} --let-pass "WHY"` submits the rest as it is.'
+    )
+    return "\n".join([held, *told_of_projection(view["projection"]), *failing(view), to_do])
+
+
+def _told_of_let_pass(let_pass: LetPass, view: Row) -> str:
+    return f"Below the threshold ({told(view)}), and let pass by {let_pass.by}: {let_pass.why}"
+
+
+def told_of_projection(projection: Row) -> list[str]:
+    """Say what is expected of the rest of a run, in a line; nothing when nothing is left."""
+    if not projection["requests"]:
+        return []
+    usd, least, most = (Decimal(projection[name]) for name in ("usd", "least_usd", "most_usd"))
+    again = (
+        f"Of {projection['requests']} more requests about {projection['retries']} would go again (with 95 % confidence "
+        f"{projection['fewest_retries']} to {projection['most_retries']}); all of it about ${usd:.4f} (${least:.4f} to "
+        f"${most:.4f})."
+    )
+    return [again]
+
+
+def failing(view: Row) -> list[str]:
+    """Say which answers of a sample were not accepted, a line each, with how they begin."""
+    failures: list[dict[str, Any]] = view["failures"]
+    said = [
+        f"  {one['path']}: {one['cause']}: {one['detail']}" + (f"; it begins: {one['shown']}" if one["shown"] else "")
+        for one in failures[:_SHOWN]
+    ]
+    more = len(failures) - _SHOWN
+    return [*said, f"  and {more} more"] if more > 0 else said
+
+
+def told_of_rest(left: int) -> str:
+    """Say what is left to be submitted after a gate."""
+    return f"{left} requests are left to be submitted." if left else "Nothing is left to be submitted."
