@@ -18,7 +18,7 @@ from backcast_simulator.errors import ApiError
 from backcast_simulator.knobs import Knobs, knobs
 from backcast_simulator.outcomes import Odds
 from backcast_simulator.script_files import ScriptError, read_script
-from backcast_simulator.settings import Readings, Settings, SpendLimit, change_readings
+from backcast_simulator.settings import Readings, Settings, SpendLimit, change_readings, read_languages
 from backcast_simulator.simulator import Simulator
 from backcast_simulator.storage import Store
 from backcast_simulator.weather import WeatherError, read_weather
@@ -111,7 +111,18 @@ def _settings(knobs: Knobs) -> Settings:
         tier=None if knobs.tier == "off" else knobs.tier,
         messages_per_minute=knobs.messages_per_minute,
         spend_limit=None if knobs.spend_limit is None else SpendLimit(knobs.spend_limit, knobs.spend_limit_kind),
+        needs_example=_languages(knobs.needs_example),
     )
+
+
+def _languages(given: str | None) -> frozenset[str]:
+    try:
+        return read_languages([] if given is None else given.split(","))
+    except ApiError:
+        _refuse(
+            f"--needs-example {given!r}: languages with a comma between them are expected, as documents name theirs, "
+            "such as go,yaml; or all."
+        )
 
 
 def _readings(given: Iterable[str]) -> Readings:

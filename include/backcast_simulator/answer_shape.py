@@ -51,7 +51,7 @@ def shape_of(params: dict[str, Any]) -> AnswerShape:
     """The shape that these parameters ask for: as a structured output, or as a schema in the system prompt."""
     structured = requested_schema(params)
     if structured is not None:
-        return _shape(structured)
+        return shape_in(structured)
     return _shape_in(text_of(params.get("system")))
 
 
@@ -64,11 +64,12 @@ def _shape_in(system: str) -> AnswerShape:
         except (json.JSONDecodeError, RecursionError):
             continue
         if schema.get("type") == "object" and isinstance(schema.get("properties"), dict):
-            return _shape(schema)
+            return shape_in(schema)
     return AnswerShape()
 
 
-def _shape(schema: Schema) -> AnswerShape:
+def shape_in(schema: Schema) -> AnswerShape:
+    """The shape that the JSON schema of a whole answer asks for."""
     node: Any = schema
     for step in ("properties", "findings", "items"):
         node = node.get(step) if isinstance(node, dict) else None

@@ -11,6 +11,8 @@ from backcast_simulator.analyst import analyse
 from backcast_simulator.answer_shape import AnswerShape, shape_of
 from backcast_simulator.messages import message
 from backcast_simulator.prompts import find_document, last_user_text
+from backcast_simulator.proposals import propose
+from backcast_simulator.refinements import refinement_in
 from backcast_simulator.replies import Reply, reply
 
 __all__ = ["AnalystAnswerer", "Answerer", "EchoAnswerer", "Reply", "answerer_named", "message", "reply"]
@@ -36,14 +38,20 @@ class EchoAnswerer:
 
 
 class AnalystAnswerer:
-    """Answers with a static analysis of the document in the prompt; echoes when there is none."""
+    """Answers with a static analysis of the document in the prompt; echoes when there is none.
+
+    Asked for the next version of a prompt, it proposes one.
+    """
 
     def __init__(self) -> None:
         self._analyse = lru_cache(maxsize=_REMEMBERED_ANSWERS)(_analysis_json)
         self._echo = EchoAnswerer()
 
     def answer(self, params: dict[str, Any]) -> str:
-        """The findings as JSON, `{"findings": [...]}`."""
+        """The findings as JSON, `{"findings": [...]}`, or the proposal."""
+        refinement = refinement_in(params)
+        if refinement is not None:
+            return propose(refinement)
         document = find_document(last_user_text(params))
         if document is None:
             return self._echo.answer(params)

@@ -93,12 +93,16 @@ class ControlRoutes:
         return await self.faults(request)
 
     async def settings(self, _: Request) -> Response:
-        """`GET /simulator/settings`: how the simulator reads what no source settles, and the choices there are."""
-        return json_response({"readings": asdict(self._simulator.readings), "choices": READINGS})
+        """`GET /simulator/settings`: readings, with the choices there are, and which languages need an example."""
+        settings = self._simulator.settings
+        needs_example = sorted(settings.needs_example)
+        return json_response(
+            {"readings": asdict(settings.readings), "choices": READINGS, "needs_example": needs_example}
+        )
 
     async def change_settings(self, request: Request) -> Response:
-        """`POST /simulator/settings`: the readings to change."""
-        self._simulator.change_readings(await posted_json(request))
+        """`POST /simulator/settings`: the readings to change, and `needs_example`."""
+        self._simulator.change_settings(await posted_json(request))
         return await self.settings(request)
 
     async def clock(self, _: Request) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from backcast_simulator.batch import CANCEL_SETTLES_IN, RETENTION, WINDOW, Batch, Outcome, Status, rfc3339
@@ -13,6 +14,7 @@ from backcast_simulator.catalogue import MODELS, CachedTokens
 from backcast_simulator.chance import draw
 from backcast_simulator.columns import Request, Requests
 from backcast_simulator.errors import invalid, not_found
+from backcast_simulator.examples import WITHOUT_EXAMPLE, lacks_example
 from backcast_simulator.outcomes import Odds, Rule, rule_for
 from backcast_simulator.paging import MAX_PAGE, paginate
 from backcast_simulator.prompts import last_user_text, sha256_of_params, sha256_of_text
@@ -38,6 +40,7 @@ class Batches:
     def __init__(self, odds: Odds, store: Store | None = None) -> None:
         self.odds = odds
         self.rules: list[Rule] = []
+        self.needs_example: frozenset[str] = frozenset()
         self._store = store or Store()
         self._batches = {
             batch_id: Batch.from_life(batch_id, Requests.from_columns(batch_id, self._store, columns), life)
@@ -53,12 +56,15 @@ class Batches:
         return list(self._batches.values())
 
     def rule_for(self, params: dict[str, Any]) -> Rule | None:
-        """Count one more request with this last user message, and find the rule that decides about it."""
+        """Count one more request with this last user message, and find the rule that decides about it.
+
+        Where none does, it is the one for a request that lacks an example, if it does.
+        """
         text = last_user_text(params)
         digest = sha256_of_text(text)
         rule = self._next_rule(params, text, digest)
         self._store.put_attempts([(digest, self._attempts[digest])])
-        return rule
+        return WITHOUT_EXAMPLE if rule is None and lacks_example(params, self.needs_example) else rule
 
     def _next_rule(self, params: dict[str, Any], text: str, digest: str) -> Rule | None:
         with self._attempts_lock:
@@ -100,6 +106,8 @@ class Batches:
         digest = sha256_of_text(text)
         problem = batch_params_problem(params, *headers)
         fate = self.odds.fate(custom_id, problem, self._next_rule(params, text, digest), factor)
+        if fate.script is None and fate.error is None and lacks_example(params, self.needs_example):
+            fate = replace(fate, script=WITHOUT_EXAMPLE)
         return Request(custom_id, params, fate, fingerprint, digest)
 
     def register(self, batch: Batch) -> Batch:

@@ -33,6 +33,7 @@ class Knobs:
     expired_share: float
     cache_hit_share: float
     script: Path | None
+    needs_example: str | None
     answers: Literal["analyst", "echo"]
     api_keys: tuple[str, ...]
     tier: Tier | Literal["off"]
@@ -115,6 +116,12 @@ _GROUPS: dict[str, list[click.Option]] = {
             type=click.Path(dir_okay=False, path_type=Path),
             metavar="FILE",
             help="Rules for answers and failures, in YAML or JSON; GET /simulator/rules/schema says how to write them.",
+        ),
+        click.Option(
+            ["--needs-example"],
+            metavar="LANGUAGE,...|all",
+            help="Answer documents of these languages malformed, unless the request shows a document of the same "
+            "language before: in its system prompt or in an earlier message.",
         ),
         click.Option(
             ["--seed"], default=1, show_default=True, help="What chance is drawn from: the same seed, the same fates."

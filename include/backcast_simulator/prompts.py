@@ -6,12 +6,15 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import unescape
 
 import orjson
 
 from backcast_simulator.json_bodies import written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHARACTERS_PER_TOKEN = 3.5
 
@@ -53,11 +56,22 @@ def text_of(content: object) -> str:
 
 def last_user_text(params: dict[str, Any]) -> str:
     """The text of the last user message; empty when there is none."""
+    index = _index_of_last_user_message(params)
+    return "" if index is None else text_of(params["messages"][index].get("content"))
+
+
+def earlier_texts(params: dict[str, Any]) -> list[str]:
+    """The texts of the messages before the last user message."""
+    index = _index_of_last_user_message(params)
+    earlier = [] if index is None else params["messages"][:index]
+    return [text_of(message.get("content")) for message in earlier if isinstance(message, dict)]
+
+
+def _index_of_last_user_message(params: dict[str, Any]) -> int | None:
     messages = params.get("messages")
-    for message in reversed(messages if isinstance(messages, list) else []):
-        if isinstance(message, dict) and message.get("role") == "user":
-            return text_of(message.get("content"))
-    return ""
+    entries = messages if isinstance(messages, list) else []
+    numbered = reversed(list(enumerate(entries)))
+    return next((index for index, one in numbered if isinstance(one, dict) and one.get("role") == "user"), None)
 
 
 def document_text(params: dict[str, Any]) -> str:
@@ -104,19 +118,31 @@ def sha256_of_text(text: str) -> str:
 
 def find_document(text: str) -> Document | None:
     """The first `<document-FENCE …>` of a prompt, or None when there is none that is closed."""
-    for opening in _OPENING.finditer(text):
-        end = text.find(f"\n</document-{opening['fence']}>", opening.end() - 1)
+    return next(find_documents(text), None)
+
+
+def find_documents(text: str) -> Iterator[Document]:
+    """Every `<document-FENCE …>` of a prompt that is closed; what looks like one within another is not one."""
+    position = 0
+    while opening := _OPENING.search(text, position):
+        position = opening.end()
+        end = text.find(f"\n</document-{opening['fence']}>", position - 1)
         if end < 0:
             continue
-        attributes = {name: _unquote(value) for name, value in _ATTRIBUTE.findall(opening["attributes"])}
-        body = text[opening.end() : max(end, opening.end())]
-        return Document(
+        attributes = attributes_of(opening["attributes"])
+        body = text[position : max(end, position)]
+        position = max(end, position)
+        yield Document(
             path=attributes.get("path", ""),
             language=attributes.get("language", ""),
             text=_without_numbers(body),
             numbers=_numbers(body),
         )
-    return None
+
+
+def attributes_of(text: str) -> dict[str, str]:
+    """The attributes of an element by name, from what stands in its opening tag; their values are unquoted."""
+    return {name: _unquote(value) for name, value in _ATTRIBUTE.findall(text)}
 
 
 def _unquote(value: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from backcast_simulator.errors import invalid
 from backcast_simulator.outcomes import Odds
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_WORKSPACE = "default"
+ALL_LANGUAGES = "all"
 Tier = Literal["start", "build", "scale"]
 SpendLimitKind = Literal["tier", "customer"]
 
@@ -67,6 +68,8 @@ class Settings:
 
     `api_keys` are those of the default workspace, `workspaces` maps the other keys to theirs; without either, any
     key will do. Without a `tier` batch endpoints are not rate limited, without `messages_per_minute` messages are not.
+    `needs_example` are the languages, in lower case, whose documents are answered well only after an example in the
+    same language; with `all` among them it is every language.
     """
 
     odds: Odds = field(default_factory=Odds)
@@ -76,9 +79,36 @@ class Settings:
     tier: Tier | None = None
     messages_per_minute: int | None = None
     spend_limit: SpendLimit | None = None
+    needs_example: frozenset[str] = frozenset()
 
     def workspace_of(self, key: str) -> str | None:
         """The workspace of a key; None when the key is not valid."""
         if key in self.workspaces:
             return self.workspaces[key]
         return DEFAULT_WORKSPACE if key in self.api_keys or not (self.api_keys or self.workspaces) else None
+
+
+def change_settings(settings: Settings, changes: object) -> Settings:
+    """The settings with these changes: readings by name, and `needs_example`; a 400 that says what there is."""
+    if not isinstance(changes, dict):
+        raise invalid("settings: a JSON object is expected")
+    readings: dict[str, Any] = {name: value for name, value in changes.items() if name != "needs_example"}
+    unknown = next((name for name in readings if name not in READINGS), None)
+    if unknown is not None:
+        raise invalid(f"settings.{unknown}: one of {', '.join(READINGS)}, needs_example is expected")
+    languages = settings.needs_example
+    if "needs_example" in changes:
+        languages = read_languages(changes["needs_example"])
+    return replace(settings, readings=change_readings(settings.readings, readings), needs_example=languages)
+
+
+def read_languages(given: object) -> frozenset[str]:
+    """The languages in a list of names, in lower case; a 400 when it is none."""
+    entries = given if isinstance(given, list) else [None]
+    names = [name.strip().lower() if isinstance(name, str) else "" for name in entries]
+    if not all(names):
+        raise invalid(
+            'settings.needs_example: a list of languages is expected, as documents name theirs, such as ["go", "yaml"]'
+            f' or ["{ALL_LANGUAGES}"]; [] for none'
+        )
+    return frozenset(names)

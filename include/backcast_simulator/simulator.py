@@ -19,7 +19,7 @@ from backcast_simulator.intake import Pair, take_in
 from backcast_simulator.limits import LIMITS, Allowance, RateLimit, queue_error, spend_limit_error
 from backcast_simulator.rows import lines
 from backcast_simulator.rules import Rule, parse_rules, view_of_rule
-from backcast_simulator.settings import DEFAULT_WORKSPACE, Readings, Settings, change_readings
+from backcast_simulator.settings import DEFAULT_WORKSPACE, Readings, Settings, change_settings
 from backcast_simulator.storage import Store
 from backcast_simulator.synchronous import Answered, accepted, answered, counted
 from backcast_simulator.validation import FIRST_VERSION_WITHOUT_SAMPLING
@@ -51,13 +51,13 @@ class Simulator:
     ) -> None:
         self.clock = clock
         self.settings = settings or Settings()
-        self.readings = self.settings.readings
         self.faults = Faults()
         self.calls: deque[dict[str, Any]] = deque(maxlen=_CALLS_REMEMBERED)
         self._store = store or Store()
         self._answerer = answerer
         self._batches = Batches(self.settings.odds, self._store)
         self._batches.rules = parse_rules(self._store.noted("rules") or [])
+        self._batches.needs_example = self.settings.needs_example
         self._synchronous = [Charge(**charge) for charge in self._store.entries("charges")]
         self._costs_of_ended: dict[str, float] = {}
         self._rate = None if self.settings.tier is None else RateLimit(LIMITS[self.settings.tier].calls_a_minute)
@@ -245,10 +245,17 @@ class Simulator:
             self._batches.rules = list(rules)
             self._store.note("rules", [view_of_rule(rule) for rule in rules])
 
-    def change_readings(self, changes: object) -> Readings:
-        """Read the contract in another way from now on."""
-        self.readings = change_readings(self.readings, changes)
-        return self.readings
+    @property
+    def readings(self) -> Readings:
+        """How the contract is read now."""
+        return self.settings.readings
+
+    def change_settings(self, changes: object) -> Settings:
+        """Read the contract in another way from now on, or let other languages need an example."""
+        with self._lock:
+            self.settings = change_settings(self.settings, changes)
+            self._batches.needs_example = self.settings.needs_example
+            return self.settings
 
     def advance(self, seconds: float) -> dt.datetime:
         """Move the clock on; returns the time that it shows then."""

@@ -99,6 +99,11 @@ def test_time_runs_as_fast_as_told() -> None:
         assert (ended.ended_at - ended.created_at).total_seconds() > 600
 
 
+def test_languages_that_need_an_example_are_named_on_the_command_line() -> None:
+    with running(*STEPPED, "--needs-example", "go, YAML") as simulator:
+        assert simulator.get("settings")["needs_example"] == ["go", "yaml"]
+
+
 def test_a_state_is_one_simulators_at_a_time(tmp_path: Path) -> None:
     state = ("--state", str(tmp_path / "state"))
     with running(*STEPPED, *state):
@@ -214,6 +219,7 @@ def test_help_explains_the_knobs_in_groups() -> None:
         (("--weather", "sunny"), "--weather: sunny is neither a weather"),
         (("--reading", "counts=never"), "--reading: settings.counts: one of at_end, moving is expected"),
         (("--reading", "color"), "--reading: settings.color: one of counts"),
+        (("--needs-example", "go,"), "--needs-example 'go,': languages with a comma between them are expected"),
         (("--state", "/"), "is a directory"),
         (("--spend-limit", "-1"), "--spend-limit"),
     ],

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.simulated import DAY, MODEL, Simulated, params
 
 from backcast_simulator.catalogue import MODELS
+from backcast_simulator.outcomes import Odds
 
 NUMBERED = 'Review.\n<document-0123456789ab path="a.py" language="python">\n1| x = 1\n2| \n</document-0123456789ab>\n'
 
@@ -64,6 +65,28 @@ def test_prices_are_those_of_the_contract(
     for kind, prices in (("synchronous", synchronous), ("batch", batch)):
         cost = MODELS[model].cost_usd(prompt, 1000, kind)  # type: ignore[arg-type]
         assert cost == pytest.approx((prompt * prices[0] + 1000 * prices[1]) / 1e6)
+
+
+def test_what_messages_wrote_to_the_cache_for_an_hour_they_and_a_batch_read_at_the_price_of_a_read() -> None:
+    world = Simulated(odds=Odds(cache_hit_share=1.0))
+    control = {"type": "ephemeral", "ttl": "1h"}
+    prompt = params("d" * 3500, system=[{"type": "text", "text": "s" * 7000, "cache_control": control}])
+    for _ in range(2):
+        world.client.messages.create(**prompt)
+    world.wait(60)
+    world.client.messages.batches.create(requests=[{"custom_id": "a", "params": cast("Any", prompt)}])
+    world.wait(DAY)
+    batched, first, second = world.simulator.bill()["requests"]
+    rows = [
+        (row["input_tokens"], row["cache_creation_input_tokens"], row["cache_read_input_tokens"])
+        for row in (first, second, batched)
+    ]
+    assert rows == [(1000, 2000, 0), (1000, 0, 2000), (1000, 0, 2000)]
+    # US$ 2 and 10 a million of tokens in and out; a write for an hour at twice the price, a read at a tenth.
+    out = first["output_tokens"] * 10
+    assert first["cost_usd"] == pytest.approx((1000 * 2 + 2000 * 4 + out) / 1e6)
+    assert second["cost_usd"] == pytest.approx((1000 * 2 + 2000 * 0.2 + out) / 1e6)
+    assert batched["cost_usd"] == pytest.approx(second["cost_usd"] / 2)
 
 
 def test_windows_and_longest_answers_are_those_of_the_contract() -> None:

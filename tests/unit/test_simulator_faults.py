@@ -232,7 +232,7 @@ def test_a_batch_may_expire_in_part(world: Simulated) -> None:
 
 
 def test_what_is_done_does_not_expire_afterwards(world: Simulated) -> None:
-    world.simulator.change_readings({"counts": "moving"})
+    world.simulator.change_settings({"counts": "moving"})
     batch = world.create(40)
     world.wait(0.6 * 3600)
     done = world.retrieve(batch.id).request_counts.succeeded
