@@ -17,6 +17,7 @@ from rich.text import Text
 
 from backcast.domain.durations import told
 from backcast.domain.errors import InputError
+from backcast.labelled import load_labelled
 from backcast.services.planning import plan_ahead
 from backcast.services.scheduling import starts_by_itself
 from backcast.settings import load_workflow, run_settings, workflow_names
@@ -74,11 +75,15 @@ def plan(*, workflow: str | None, as_json: bool, svg: Path | None, **given: Any)
 
 @click.command()
 def check() -> None:
-    """Check that every workflow can be read and that its SLA can hold, as before a deployment. Exit 1 if not."""
+    """Check that every workflow can be read and that its SLA can hold, as before a deployment. Exit 1 if not.
+
+    The labelled documents of a workflow are checked, too.
+    """
     failed = False
     for name in workflow_names():
         try:
             run_settings(name, {})
+            load_labelled(name)
             planned = plan_ahead(name, {}, datetime.now(UTC))
             declared = load_workflow(name)
         except InputError as error:

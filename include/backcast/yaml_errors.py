@@ -8,7 +8,7 @@ import jsonschema
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 def schema_errors(text: str, schema: Mapping[str, Any]) -> list[tuple[int, str]]:
@@ -26,6 +26,12 @@ def key_lines(text: str) -> dict[str, int]:
     return dict(_key_lines(yaml.compose(text, yaml.SafeLoader), ""))
 
 
+def line_at(text: str, path: Iterable[str | int]) -> int:
+    """Return the line, counted from 1, on which what these keys and indexes lead to begins, or the last of it there."""
+    node = _at(yaml.compose(text, yaml.SafeLoader), path)
+    return node.start_mark.line + 1 if node is not None else 1
+
+
 def _key_lines(node: yaml.Node | None, before: str) -> Iterator[tuple[str, int]]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
@@ -39,13 +45,17 @@ def _message(error: jsonschema.ValidationError) -> str:
 
 
 def _line(root: yaml.Node | None, error: jsonschema.ValidationError) -> int:
-    node = root
-    for step in error.absolute_path:
-        node = _within(node, step)
+    node = _at(root, error.absolute_path)
     if error.validator == "additionalProperties" and isinstance(node, yaml.MappingNode):
         known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
         node = next((key for key, _ in node.value if key.value not in known), node)
     return node.start_mark.line + 1 if node is not None else 1
+
+
+def _at(node: yaml.Node | None, path: Iterable[str | int]) -> yaml.Node | None:
+    for step in path:
+        node = _within(node, step)
+    return node
 
 
 def _within(node: yaml.Node | None, step: str | int) -> yaml.Node | None:
