@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.acceptance.nights import DAG, RECONCILE, SPEED
+from tests.acceptance.nights import DAG, RECONCILE, SPEED, prove_the_prompt
 
 from backcast.local.follow import wait_for_dag
 from backcast.local.options import SimulatorOdds, StackOptions
@@ -30,4 +30,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running_stack(options, print) as running:
         for dag_id in (DAG, RECONCILE):
             wait_for_dag(running, dag_id)
+        # What these tests send is few, and would all be in a sample.
+        prove_the_prompt(running, tmp_path_factory.mktemp("proof"))
         yield running

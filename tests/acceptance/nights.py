@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import psycopg
 import pytest
-from tests.support import RunningSimulator, commit, git, wait_until
+from tests.support import Night, RunningSimulator, clock, commit, git, wait_until
 
 import backcast.reports
 from backcast.ledger.connection import Ledger
 from backcast.ledger.progress import RunProgress, read_progress
+from backcast.local.environment import simulator_url
 from backcast.local.follow import external_key, failures
 from backcast.local.processes import command_line, session_members
+from backcast.services.collect import collect
+from backcast.services.gate import gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +52,16 @@ def repository_of(folder: Path, name: str, documents: int) -> Path:
     git(folder, "init", "-q")
     commit(folder, "planted")
     return folder
+
+
+def prove_the_prompt(stack: Stack, folder: Path) -> None:
+    """Let the prompt pass, by a run of one document beside Airflow."""
+    night = Night(Ledger(stack.ledger), simulator_url(stack.ports), folder)
+    repository = repository_of(folder, "proof", 1)
+    run_id = night.open("proof", repository=str(repository))
+    collect(night.ledger, clock, run_id, cache=folder / "cache")
+    assert gate(night.ledger, night.api, clock, run_id).verdict == "passed"
+    night.publish(run_id)
 
 
 def faults(simulator: RunningSimulator, *wanted: dict[str, Any]) -> None:

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from backcast.ledger.connection import Connection
 
 TABLES = [
+    "gates",
+    "promotions",
     "alerts",
     "review_lane",
     "spare_results",
