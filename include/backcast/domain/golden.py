@@ -127,5 +127,7 @@ def _shown(document: LabelledDocument, finding: Mapping[str, Any]) -> str:
 
 
 def _described(document: LabelledDocument, lines: tuple[int, int] | None, category: str, about: str) -> str:
-    where = "anywhere" if lines is None else f"lines {lines[0]}-{lines[1]}" if lines[0] < lines[1] else f"line {lines[0]}"
+    where = (
+        "anywhere" if lines is None else f"lines {lines[0]}-{lines[1]}" if lines[0] < lines[1] else f"line {lines[0]}"
+    )
     return f"{document.name} ({document.path}), {where}: " + ": ".join(part for part in (category, about) if part)

@@ -66,6 +66,7 @@ def take_over(connection: Connection, clock: Clock, run_id: int) -> None:
     Before answers are reused, since what such a run had of parts only is merged first.
     """
     connection.execute(sql("release_unresolved_claims"), {"now": clock()})
+    connection.execute(sql("release_left_samples"), {"now": clock()})
     for left in connection.execute(sql("claims_of_left_runs"), {"run_id": run_id, "now": clock()}).fetchall():
         lock_run(connection, left["run_id"])
         merge_parts(connection, clock(), load_run(connection, left["run_id"]))

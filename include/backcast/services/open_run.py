@@ -53,7 +53,7 @@ def open_run(  # noqa: PLR0913  what a run is opened with, and where
     if known is not None:
         return known
     _require_in_time(settings, start_by, clock())
-    repository = _repository(settings.repository)
+    repository = kept_name(settings.repository)
     reached(FaultPoint.OPEN_BEFORE_PREFLIGHT)
     preflight = api.preflight(settings.model.name)
     reached(FaultPoint.OPEN_PREFLIGHTED)
@@ -93,8 +93,12 @@ def _capped(settings: RunSettings) -> RunSettings:
     return replace(settings, selection=replace(settings.selection, max_documents=most))
 
 
-def _repository(named: str) -> str:
-    """Return what the ledger keeps of a repository's name: an absolute path, or a URL that holds no secret."""
+def kept_name(named: str) -> str:
+    """Return what the ledger keeps of a repository's name: an absolute path, or a URL that holds no secret.
+
+    Raises:
+        InputError: the URL holds credentials.
+    """
     location = parse_repository(named)
     if not isinstance(location, Remote):
         return str(location)
