@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import yaml
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _KINDS: Final = ("must", "may", "must_not")
+# Where it is in the file, by keys and indexes, and what is wrong there.
+_Mistake: TypeAlias = tuple[tuple[str | int, ...], str]
 
 
 def load_labelled(workflow: str) -> tuple[LabelledDocument, ...]:
@@ -60,7 +62,7 @@ def _read_case(case: Path, categories: tuple[str, ...], others: Iterable[Labelle
     text = _read_text(path, "write there what is to be found in document.txt; `must: []` if nothing is")
     try:
         wrong = schema_errors(text, _schema())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path} is not YAML: {error}") from error
     if not wrong:
         labels = yaml.safe_load(text)
@@ -104,9 +106,7 @@ def _language(path: str, document: str) -> str | None:
     return language_by_name(path) or language_by_shebang(document.encode())
 
 
-def _wrong_path(
-    path: str, document: str, others: Iterable[LabelledDocument]
-) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _wrong_path(path: str, document: str, others: Iterable[LabelledDocument]) -> Iterator[_Mistake]:
     if _language(path, document) is None:
         yield ("path",), f"path: files called {path!r} are not collected: give it the name of a source file."
     for other in others:
@@ -114,27 +114,25 @@ def _wrong_path(
             yield ("path",), f"path: {path!r} is {other.name}, too: give each document its own."
 
 
-def _wrong_labels(
-    labels: dict[str, Any], document: str, categories: tuple[str, ...]
-) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    count = len(split_lines(document))
-    for kind, number, label in ((kind, *one) for kind in _KINDS for one in enumerate(labels.get(kind, ()))):
-        place, name = (kind, number), f"{kind}[{number}]"
-        if not label.keys() & {"lines", "categories"}:
-            yield place, f"{name}: it would match every finding: write `lines: [FIRST, LAST]`, `categories: [...]`."
-        first, last = label.get("lines", (1, count))
-        if not first <= last <= count:
-            yield (
-                (*place, "lines"),
-                f"{name}.lines: [{first}, {last}] are no lines of document.txt: write [FIRST, LAST] within 1 to {count}.",
-            )
-        for index, category in enumerate(label.get("categories", ())):
-            if category not in categories:
-                known = ", ".join(categories) or "none, since it has none"
-                yield (
-                    (*place, "categories", index),
-                    f"{name}.categories: {category!r} is no category of schema.json. Choose from {known}.",
-                )
+def _wrong_labels(labels: dict[str, Any], document: str, categories: tuple[str, ...]) -> Iterator[_Mistake]:
+    last_line = len(split_lines(document))
+    for kind in _KINDS:
+        for number, label in enumerate(labels.get(kind, ())):
+            for within, message in _wrong_label(label, last_line, categories):
+                yield (kind, number, *within), f"{kind}[{number}]: {message}"
+
+
+def _wrong_label(label: dict[str, Any], last_line: int, categories: tuple[str, ...]) -> Iterator[_Mistake]:
+    if not label.keys() & {"lines", "categories"}:
+        yield (), "it would match every finding: write `lines: [FIRST, LAST]`, `categories: [...]`, or both."
+    first, last = label.get("lines", (1, last_line))
+    if not first <= last <= last_line:
+        where = f"[FIRST, LAST] within 1 to {last_line}"
+        yield ("lines",), f"lines [{first}, {last}] are not in document.txt: write {where}."
+    for index, category in enumerate(label.get("categories", ())):
+        if category not in categories:
+            known = ", ".join(categories) or "none: it lists no categories of findings"
+            yield ("categories", index), f"{category!r} is no category of schema.json. Choose from {known}."
 
 
 def _expectation(label: dict[str, Any]) -> Expectation:

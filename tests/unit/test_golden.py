@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backcast.domain.golden import Expectation, LabelledDocument, compare, total
-from backcast.domain.scores import Found
+
+if TYPE_CHECKING:
+    from backcast.domain.scores import Found
 
 CATEGORIES = ("complexity", "design", "error_handling", "security")
 LINES = st.tuples(st.integers(1, 30), st.integers(0, 10)).map(lambda drawn: (drawn[0], sum(drawn)))
