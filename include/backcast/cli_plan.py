@@ -19,7 +19,7 @@ from backcast.domain.durations import told
 from backcast.domain.errors import InputError
 from backcast.services.planning import plan_ahead
 from backcast.services.scheduling import starts_by_itself
-from backcast.settings import load_workflow, run_settings, workflow_names
+from backcast.settings import load_prompt, load_workflow, prompt_versions, run_settings, workflow_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,11 +74,16 @@ def plan(*, workflow: str | None, as_json: bool, svg: Path | None, **given: Any)
 
 @click.command()
 def check() -> None:
-    """Check that every workflow can be read and that its SLA can hold, as before a deployment. Exit 1 if not."""
+    """Check that every workflow can be read and that its SLA can hold, as before a deployment. Exit 1 if not.
+
+    Every version of its prompt is read, too.
+    """
     failed = False
     for name in workflow_names():
         try:
             run_settings(name, {})
+            for version in prompt_versions(name):
+                load_prompt(name, version)
             planned = plan_ahead(name, {}, datetime.now(UTC))
             declared = load_workflow(name)
         except InputError as error:
