@@ -10,6 +10,7 @@ from backcast.domain.documents import Selection
 from backcast.domain.errors import InputError
 from backcast.domain.rescue import RescueTerms
 from backcast.domain.sampling import LetPass, SampleTerms
+from backcast.domain.workflow import PromptVersion, WorkedExample
 from backcast.ledger.connection import Connection, Row, sql
 
 if TYPE_CHECKING:
@@ -114,6 +115,20 @@ def sample_terms_of(run: Row) -> SampleTerms:
 def let_pass_of(run: Row) -> LetPass | None:
     """Return who lets a run go on whatever its sample says, if anybody does."""
     return LetPass(**run["let_pass"]) if run["let_pass"] else None
+
+
+def prompt_of_row(row: Row) -> PromptVersion:
+    """Return the prompt version that a row tells of: one of `prompt_versions`, or a run's or a batch's."""
+    stored: dict[str, dict[str, str]] = row["examples"]
+    return PromptVersion(
+        version=row["prompt_version"] if "prompt_version" in row else row["version"],
+        system_template=row["system_template"],
+        document_template=row["document_template"],
+        answer_schema=row["answer_schema"],
+        simplified_template=row["simplified_template"],
+        # In the order of the files, which the hash depends on and JSON of the ledger does not keep.
+        examples=tuple(WorkedExample(**stored[language]) for language in sorted(stored)),
+    )
 
 
 def brings_its_own(row: Row) -> bool:

@@ -56,8 +56,13 @@ def told(elsewhere: dict[int, int]) -> str:
 
 def claim(connection: Connection, run_id: int, round_number: int) -> None:
     """Make a request for each content of a run that has no answer and that no other run has claimed."""
-    connection.execute(sql("create_root_requests"), {"run_id": run_id, "round": round_number})
+    ask(connection, run_id, round_number)
     reserve(connection, load_run(connection, run_id))
+
+
+def ask(connection: Connection, run_id: int, round_number: int) -> None:
+    """Make these requests, and leave it to the caller to reserve their money."""
+    connection.execute(sql("create_root_requests"), {"run_id": run_id, "round": round_number})
 
 
 def take_over(connection: Connection, clock: Clock, run_id: int) -> None:

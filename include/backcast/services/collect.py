@@ -12,8 +12,10 @@ from backcast.domain.errors import InputError
 from backcast.domain.workflow import answer_key, content_hash
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in, stream
-from backcast.ledger.runs import load_run, lock_run, rescue_terms_of, selection_of
-from backcast.services.claims import claim, take_over
+from backcast.ledger.runs import load_run, lock_run, prompt_of_row, rescue_terms_of, selection_of
+from backcast.services.budget import reserve
+from backcast.services.caching import settle_caching
+from backcast.services.claims import ask, take_over
 from backcast.services.estimate import CostModel, prompt_bytes
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.rounds import FIRST_ROUND
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from backcast.domain.caching import Caching
     from backcast.domain.documents import SourceDocument
+    from backcast.domain.pricing import Ttl
     from backcast.services.open_run import Clock
 
 
@@ -32,7 +36,8 @@ if TYPE_CHECKING:
 class Collection:
     """What a run collected. `to_send` requests cost about `estimated_usd` as a batch.
 
-    Documents `elsewhere` wait for another run; for those `left_out` the budget does not suffice.
+    Documents `elsewhere` wait for another run; for those `left_out` the budget does not suffice. `caching` says whether
+    what all requests share is cached, and why.
     """
 
     commit: str
@@ -43,6 +48,7 @@ class Collection:
     left_out: int
     to_send: int
     estimated_usd: Decimal
+    caching: str
 
 
 def collect(ledger: Ledger, clock: Clock, run_id: int, *, cache: Path) -> Collection:
@@ -57,16 +63,17 @@ def collect(ledger: Ledger, clock: Clock, run_id: int, *, cache: Path) -> Collec
     Raises:
         InputError: the repository cannot be read, or nothing of it is left after filtering.
     """
+    why = None
     with ledger.transaction() as connection:
         if lock_run(connection, run_id) == "open":
-            _collect(connection, clock, load_run(connection, run_id), cache)
+            why = _collect(connection, clock, load_run(connection, run_id), cache).why
             reached(FaultPoint.COLLECT_BEFORE_COMMIT)
-        collection = _summary(connection, run_id)
+        collection = _summary(connection, run_id, why)
     reached(FaultPoint.COLLECT_COMMITTED)
     return collection
 
 
-def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> None:
+def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> Caching:
     source = GitSource(run["repository"], run["ref"], cache, selection_of(run))
     snapshot = source.snapshot()
     first = [GitIgnoreSpec.from_lines([pattern]) for pattern in rescue_terms_of(run).first]
@@ -79,16 +86,22 @@ def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> Non
     take_over(connection, clock, run["run_id"])
     connection.execute(sql("reuse_answers"), key)
     connection.execute(sql("settle_in_review"), key)
-    claim(connection, run["run_id"], FIRST_ROUND)
+    ask(connection, run["run_id"], FIRST_ROUND)
+    # Before the money is reserved, which has to cover what is written to the cache.
+    settle_caching(connection, run)
+    reserve(connection, load_run(connection, run["run_id"]))
+    # And again: what the budget does not cover shares nothing.
+    caching = settle_caching(connection, run)
     connection.execute(
         sql("finish_collecting"),
         {
             **key,
             "commit_id": snapshot.commit,
             "committed_at": snapshot.committed_at,
-            "estimated_usd": _estimate(connection, run),
+            "estimated_usd": _estimate(connection, run, caching),
         },
     )
+    return caching
 
 
 def _rows(documents: Iterable[SourceDocument], run: Row, first: list[GitIgnoreSpec]) -> Iterator[tuple[object, ...]]:
@@ -127,8 +140,8 @@ def nothing_left(repository: str, ref: str, skipped: Iterable[tuple[str, int]]) 
     )
 
 
-def _estimate(connection: Connection, run: Row) -> Decimal:
-    costs = CostModel(load_model(run["model"]), run["system_template"], run["answer_schema"])
+def _estimate(connection: Connection, run: Row, caching: Caching) -> Decimal:
+    costs = CostModel(load_model(run["model"]), prompt_of_row(run), caching.ttl, caching.hit_share)
     sizes = stream(connection, "root_request_sizes", {"run_id": run["run_id"]})
     return sum((costs.batch_usd(row["prompt_bytes"]) for row in sizes), Decimal(0))
 
@@ -138,7 +151,7 @@ def _skipped(connection: Connection, run_id: int) -> tuple[tuple[str, int], ...]
     return tuple((row["reason"], row["count"]) for row in rows)
 
 
-def _summary(connection: Connection, run_id: int) -> Collection:
+def _summary(connection: Connection, run_id: int, why: str | None) -> Collection:
     row = connection.execute(sql("collection_summary"), {"run_id": run_id}).fetchone()
     if row is None:
         raise InputError(f"The ledger has no run {run_id}.")
@@ -151,4 +164,10 @@ def _summary(connection: Connection, run_id: int) -> Collection:
         left_out=row["left_out"],
         to_send=row["estimated_requests"],
         estimated_usd=row["estimated_usd"],
+        caching=why or _caching_as_kept(row["cache_ttl"]),
     )
+
+
+def _caching_as_kept(ttl: Ttl | None) -> str:
+    """Say what was decided when the run was collected; why was said then."""
+    return f"what all requests share is cached for {ttl}" if ttl else "what all requests share is not cached"
