@@ -301,6 +301,7 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
         model=load_model(str(value["model"])),
         max_tokens=value["max_tokens"],
         prompt=load_prompt(workflow, str(value["prompt"])),
+        prompt_is_given=found["prompt"].origin is Origin.PARAMETER,
         dry_run=bool(params.get("dry_run")),
         full=bool(params.get("full")),
         structured=value["structured_outputs"],

@@ -117,8 +117,8 @@ def test_each_document_is_answered_once_and_its_failure_shown(night: SteppedNigh
     assert night.row("runs", run_id=first.run_id)["state"] == "scored"
 
 
-def test_a_request_has_the_shape_that_it_has_in_a_batch(night: SteppedNight) -> None:
-    sent: list[dict[str, Any]] = []
+def test_a_request_has_the_shape_that_it_has_in_a_batch(ledger: Ledger, tmp_path: Path) -> None:
+    night, sent = SteppedNight(ledger, tmp_path, documents=60), list[dict[str, Any]]()
 
     async def note(request: httpx2.Request) -> None:
         sent.append(json.loads(await request.aread()))
@@ -129,11 +129,16 @@ def test_a_request_has_the_shape_that_it_has_in_a_batch(night: SteppedNight) -> 
         return anthropic.AsyncAnthropic(api_key="k", base_url="http://simulated", http_client=http, max_retries=0)
 
     night.api = MessageBatchesApi(night.api._client, connect)
-    scored(night, sample_of(night))
-    with first_round(settings_of(night), night.folder, None).body as body:
+    settings = settings_of(night)
+    # Long enough for what a batch shares to be cached.
+    long = replace(settings.prompt, system_template=f"{settings.prompt.system_template}\n{'Be thorough. ' * 2000}")
+    settings = replace(settings, prompt=long)
+    scored(night, sample_of(night)[:3], settings=settings)
+    with first_round(settings, night.folder, None).body as body:
         batched = [request["params"] for request in json.load(body)["requests"]]
     assert len(sent) == 3
-    assert sorted(map(json.dumps, sent)) == sorted(map(json.dumps, batched))
+    assert all(params in batched for params in sent)
+    assert all("cache_control" in params["system"][0] for params in sent)
 
 
 def test_labelled_documents_are_held_against_their_labels_and_paid_for_once(night: SteppedNight) -> None:

@@ -36,21 +36,7 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
     opened_at: datetime,
 ) -> int:
     """Open a run, or return the one that another task opened for the same key meanwhile."""
-    prompt = settings.prompt
-    connection.execute(
-        sql("insert_prompt_version"),
-        {
-            "prompt_hash": prompt.prompt_hash,
-            "workflow": settings.workflow,
-            "version": prompt.version,
-            "system_template": prompt.system_template,
-            "document_template": prompt.document_template,
-            "answer_schema": prompt.answer_schema,
-            "simplified_template": prompt.simplified_template,
-            "examples": json.dumps({example.language: asdict(example) for example in prompt.examples}),
-            "now": opened_at,
-        },
-    )
+    insert_prompt(connection, settings.workflow, settings.prompt, opened_at)
     row = connection.execute(
         sql("insert_run"),
         {
@@ -59,7 +45,7 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
             "repository": repository,
             "ref": settings.ref,
             "model": settings.model.name,
-            "prompt_hash": prompt.prompt_hash,
+            "prompt_hash": settings.prompt.prompt_hash,
             "max_tokens": settings.max_tokens,
             "selection": json.dumps(asdict(settings.selection)),
             "dry_run": settings.dry_run,
@@ -80,6 +66,24 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
         },
     ).fetchone()
     return row["run_id"] if row else cast("int", find_run(connection, external_key))
+
+
+def insert_prompt(connection: Connection, workflow: str, prompt: PromptVersion, now: datetime) -> None:
+    """Keep the text of a prompt version, unless it is known."""
+    connection.execute(
+        sql("insert_prompt_version"),
+        {
+            "prompt_hash": prompt.prompt_hash,
+            "workflow": workflow,
+            "version": prompt.version,
+            "system_template": prompt.system_template,
+            "document_template": prompt.document_template,
+            "answer_schema": prompt.answer_schema,
+            "simplified_template": prompt.simplified_template,
+            "examples": json.dumps({example.language: asdict(example) for example in prompt.examples}),
+            "now": now,
+        },
+    )
 
 
 def load_run(connection: Connection, run_id: int) -> Row:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +22,7 @@ from backcast.ledger.copy import copy_in
 from backcast.ledger.runs import find_run, insert_run, load_run, lock_run
 from backcast.services.acceptance import parse_answer
 from backcast.services.budget import reserve
+from backcast.services.caching import settle_caching
 from backcast.services.claims import take_over
 from backcast.services.estimate import prompt_bytes
 from backcast.services.fault_points import FaultPoint, reached
@@ -32,7 +33,7 @@ from backcast.services.rescue import rescue
 from backcast.services.rounds import FIRST_ROUND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from backcast.anthropic_api.batches import MessageBatchesApi, Preflight
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 SCORED_WITHIN: Final = timedelta(hours=1)
 _WAIT_FOR_ANOTHER_SECONDS: Final = 2.0
 _SHOWN_CHARACTERS: Final = 300
+_NAMED_DIGITS: Final = 24
 _NUMBER: Final = re.compile(r" #(\d+)\Z")
 
 
@@ -67,6 +69,7 @@ class Scored:
         prompt_hash: its identity.
         scores: of the documents that were answered here, or whose answer was known.
         reused: how many answers were known.
+        found: of each labelled document what was found in it, by its path.
         left_out: the documents that another run was asking about, whose answer was not waited for.
         simulated: whether a simulator answered.
     """
@@ -76,6 +79,7 @@ class Scored:
     prompt_hash: str
     scores: Scores
     reused: int
+    found: Mapping[str, Found] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     simulated: bool = False
 
@@ -157,6 +161,13 @@ def sample_hash(sample: Sequence[SampleDocument]) -> str:
     )
 
 
+def sample_name(api: MessageBatchesApi, settings: RunSettings, sample: Sequence[SampleDocument]) -> str:
+    """Return a name, for `next_key`, that is the same as long as the answers to a sample can be."""
+    shape = (settings.prompt.prompt_hash, settings.model.name, str(settings.max_tokens), str(settings.structured))
+    of = digest(api.base_url, *shape, sample_hash(sample))
+    return f"{settings.workflow} {settings.prompt.version} {of[:_NAMED_DIGITS]}"
+
+
 def _require_own_paths(sample: Sequence[SampleDocument]) -> None:
     paths = [document.path for document in sample]
     twice = next((path for path in paths if paths.count(path) > 1), None)
@@ -230,7 +241,9 @@ def _collect(connection: Connection, clock: Clock, run: Row, sample: Sequence[Sa
     take_over(connection, clock, run["run_id"])
     connection.execute(sql("reuse_first_answers"), key)
     connection.execute(sql("create_sample_requests"), {**key, "round": FIRST_ROUND})
-    reserve(connection, run)
+    # What the few of a sample would save by it does not matter: they stand for the many of a batch.
+    settle_caching(connection, run, as_of_many=True)
+    reserve(connection, load_run(connection, run["run_id"]))
     values = {"commit_id": sample_hash(sample), "committed_at": run["opened_at"], "estimated_usd": None}
     connection.execute(sql("finish_collecting"), key | values)
 
@@ -285,14 +298,19 @@ def _scored(connection: Connection, run: Row, sample: Sequence[SampleDocument]) 
     answers = list(sampled_answers(connection, run["run_id"]))
     labelled = {one.path: one.labelled for one in sample if one.labelled is not None}
     schema = orjson.loads(run["answer_schema"])
-    found = [_found(labelled[row["path"]], row, schema) for _, row in answers if row["path"] in labelled]
+    found = {
+        row["path"]: _found(document, row, schema)
+        for _, row in answers
+        if (document := labelled.get(row["path"])) is not None
+    }
     there = {row["path"] for _, row in answers}
     return Scored(
         run_id=run["run_id"],
         version=run["prompt_version"],
         prompt_hash=run["prompt_hash"],
-        scores=Scores(tuple(answer for answer, _ in answers), total(found) if found else None),
+        scores=Scores(tuple(answer for answer, _ in answers), total(found.values()) if found else None),
         reused=sum(row["reused"] for _, row in answers),
+        found=found,
         left_out=tuple(one.path for one in sample if one.path not in there),
         simulated=run["simulated"],
     )

@@ -1,6 +1,6 @@
 -- The last run of a sample of this name, and whether it ended without an answer to some document.
 SELECT runs.external_key,
-       runs.state = 'scored' AND EXISTS (
+       canceled_at IS NOT NULL OR runs.state = 'scored' AND EXISTS (
            SELECT FROM documents
            LEFT JOIN requests ON requests.run_id = documents.run_id AND requests.answer_key = documents.answer_key
                              AND requests.parent_id IS NULL
