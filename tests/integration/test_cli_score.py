@@ -45,7 +45,7 @@ def workflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / "sample" / name / "document.txt").write_text(text)
         (folder / "sample" / name / "expected.yaml").write_text(f"path: {path}\nabout: {name}\n{labels}\n")
     with (folder / "workflow.yaml").open("a") as file:
-        file.write("rescue: {requests_per_minute: 600}\n")
+        file.write("rescue: {requests_per_minute: 600, tokens_per_minute: 10000000}\n")
     (folder / "prompts" / "v2.md.j2").write_text("{{ schema }} Answer as you like.")
     monkeypatch.setenv("BACKCAST_WORKFLOWS", str(folder.parent))
     return folder

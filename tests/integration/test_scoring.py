@@ -12,11 +12,12 @@ import anthropic
 import httpx2
 import pytest
 from tests.stepped_night import SteppedNight
-from tests.support import WORKFLOW
+from tests.support import WORKFLOW, commit
 
 from backcast.anthropic_api.batches import MessageBatchesApi
 from backcast.domain.errors import InputError
 from backcast.domain.golden import Expectation, LabelledDocument
+from backcast.domain.rescue import RescueTerms
 from backcast.ledger.connection import sql
 from backcast.services.claims import await_claims
 from backcast.services.fault_points import FaultPoint, listen
@@ -174,9 +175,10 @@ def test_an_answer_counts_for_later_runs_and_one_that_took_remedies_says_nothing
     again = scored(night, sample_of(night))
     assert (again.reused, again.scores.accepted, len(night.paid())) == (2, 3, paid + 1)
     assert [answer.seconds is None for answer in again.scores.answers] == [False, True, True]
-    more = [*sample_of(night), SampleDocument("more.py", "python", "MORE = 1\n")]
-    scored(night, more, key="more")
+    scored(night, [SampleDocument("more.py", "python", "MORE = 1\n")], key="more")
     (night.repository / "more.py").write_text("MORE = 1\n")
+    commit(night.repository, "second")
+    assert night.through(night.collected("dag/2"))["reused"] == 4
     assert len(night.paid()) == paid + 2
 
 
@@ -194,7 +196,8 @@ def test_what_another_run_asks_for_is_left_out_and_not_waited_for(night: Stepped
 
 def test_a_labelled_document_is_scored_while_a_run_asks_for_the_same_content(night: SteppedNight) -> None:
     (night.repository / "module0.py").write_text(BARE_EXCEPT)
-    night.submit(night.planned(ref="HEAD"))
+    commit(night.repository, "second")
+    night.submit(night.planned())
     assert scored(night, [labelled()]).scores.accepted == 1
 
 
@@ -240,6 +243,23 @@ def test_a_dead_sample_keeps_no_content_and_no_money_from_others(night: SteppedN
     assert row["run_usd"] == 0
     # It goes on all the same, without what is asked for elsewhere now.
     assert scored(night, sample_of(night)).left_out == ("module0.py", "module1.py", "module2.py")
+
+
+def test_what_a_dead_sample_gave_back_it_asks_for_again_when_nobody_else_does(night: SteppedNight) -> None:
+    more = [SampleDocument("more.py", "python", "MORE = 1\n")]
+    died_at(FaultPoint.COLLECT_COMMITTED, lambda: scored(night, more))
+    night.simulator.advance(SCORED_WITHIN.total_seconds() + 1)
+    night.collected()
+    assert night.row("requests", sampled=True)["claims"] is False
+    assert scored(night, more).scores.accepted == 1
+
+
+def test_what_fails_does_not_go_again_however_late_it_is(night: SteppedNight) -> None:
+    rules(night, {"outcome": "malformed"})
+    # One each five minutes, so that the time in which a run would still wait for batches passes.
+    slow = replace(settings_of(night), rescue=RescueTerms(requests_per_minute=0.2))
+    assert scored(night, sample_of(night), settings=slow).scores.causes == {"malformed": 3}
+    assert len(night.paid()) == 3
 
 
 def test_runs_reports_and_rates_of_the_workflow_are_as_if_there_was_no_sample(night: SteppedNight) -> None:
