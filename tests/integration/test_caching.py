@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ def test_a_night_with_caching_costs_less_than_the_same_night_without(ledger: Led
     run, said = collected(night, "dag/1")
     assert run["cache_ttl"] == "1h"
     assert said.startswith(f"what all requests share is cached for 1h: with {DOCUMENTS} requests 63 % of reads are")
-    assert told(night, run["run_id"]) == "what all requests share is cached for 1h"
+    assert told(night, run["run_id"]) == said
     with_it = billed(night, run["run_id"])
     again = collected(night, "dag/2")[0]["run_id"]
     without_caching(night, again)
@@ -124,7 +125,7 @@ def test_what_is_too_short_for_the_model_carries_no_mark(night: SteppedNight) ->
     run, said = collected(night, "dag/1", model="claude-haiku-4-5")
     assert said.endswith("and claude-haiku-4-5 caches nothing below 4096")
     assert marks(night, run["run_id"]) == [None]
-    assert told(night, run["run_id"]) == "what all requests share is not cached"
+    assert told(night, run["run_id"]) == said
 
 
 def test_caching_that_did_not_pay_is_switched_off_and_tried_again_after_a_month(ledger: Ledger, tmp_path: Path) -> None:
@@ -175,6 +176,13 @@ def test_what_the_budget_leaves_out_shares_nothing(night: SteppedNight) -> None:
     few, said = collected(night, "dag/2", max_usd=5.5 * most)
     assert (few["estimated_requests"], few["cache_ttl"]) == (5, None)
     assert said.startswith("caching does not pay: with 5 requests")
+
+
+def test_a_sample_is_not_cached_since_all_of_it_is_asked_at_once(night: SteppedNight) -> None:
+    settings = replace(run_settings(WORKFLOW, {"repository": str(night.repository)}), kind="sample")
+    run_id = open_run(night.ledger, night.api, night.now, settings, external_key="sample/1")
+    assert told(night, run_id).startswith("caching does not pay: all of a sample is asked at once")
+    assert night.row("runs", run_id=run_id)["cache_ttl"] is None
 
 
 def test_a_preview_and_an_estimate_reckon_with_it(night: SteppedNight) -> None:
