@@ -20,13 +20,12 @@ if TYPE_CHECKING:
 
 # What the documentation suggests for batches: one may well take longer than five minutes between two requests.
 BATCH_TTL: Final[Ttl] = "1h"
-# The middle of what the documentation has seen, of which neither end is likelier. Where it is wrong the ledger knows
-# it after one run, which cannot lose more than the whole prefix written once a request.
+# The middle of what the documentation has seen, of which neither end is known to be likelier. Where it is wrong the
+# ledger knows it after one run; what all share has cost that run twice as much at worst.
 EXPECTED_HIT_SHARE: Final = Decimal("0.64")
 # Fewer tell too little, since the first ones always write.
 LEAST_MEASURED: Final = 50
-# Below it not even the one that has to write is made up for.
-_LEAST_REQUESTS: Final = 2
+_LEAST_SHARING: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +70,18 @@ def decide(model: Model, prefix_tokens: int, requests: int | None, hits: Hits | 
         hits: of earlier requests, where the ledger has any.
     """
     if prefix_tokens < model.least_cacheable_tokens:
-        return _off(
+        return not_cached(
             f"what all requests share has about {prefix_tokens} tokens, and {model.name} caches nothing below "
             f"{model.least_cacheable_tokens}"
         )
-    if requests is not None and requests < _LEAST_REQUESTS:
-        return _off("it takes more than one request to share anything")
+    if requests is not None and requests < _LEAST_SHARING:
+        return not_cached("it takes more than one request to share anything")
     measured = hits if hits is not None and hits.requests >= LEAST_MEASURED else None
     if measured is not None and not measured.read_tokens + measured.written_tokens:
-        return _off(f"nothing was cached of {measured.requests} earlier requests that asked for it")
+        return not_cached(f"nothing was cached of {measured.requests} earlier requests that asked for it")
     share, needed = _hit_share(requests, measured), break_even(model, BATCH_TTL)
     if share <= needed:
-        return _off(
+        return not_cached(
             f"{_told(share, requests, measured, math.floor)}, and it takes {_percent(needed, math.ceil)}", share
         )
     saved = saved_share(model, BATCH_TTL, share)
@@ -109,7 +108,8 @@ def saved_share(model: Model, ttl: Ttl, hit_share: Decimal) -> Decimal:
     return 1 - (hit_share * model.cache_read_share + (1 - hit_share) * CACHE_WRITE_SHARES[ttl])
 
 
-def _off(why: str, hit_share: Decimal = Decimal(0)) -> Caching:
+def not_cached(why: str, hit_share: Decimal = Decimal(0)) -> Caching:
+    """Return the decision not to cache, for this reason."""
     return Caching(None, hit_share, Decimal(0), f"caching does not pay: {why}")
 
 

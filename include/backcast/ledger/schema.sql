@@ -78,6 +78,8 @@ CREATE TABLE runs (
     let_pass jsonb,
     -- For how long the API is to keep what all requests share; null: it is not worth it.
     cache_ttl text CHECK (cache_ttl IN ('5m', '1h')),
+    -- Why so, in a sentence; null: that was not decided.
+    caching text,
     CHECK (deadline > opened_at),
     CHECK (state = 'open' OR (commit_id IS NOT NULL AND committed_at IS NOT NULL AND collected IS NOT NULL)),
     CHECK (state <> 'published' OR (published_at IS NOT NULL AND report_path IS NOT NULL)),

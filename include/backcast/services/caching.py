@@ -9,20 +9,20 @@ from backcast.services.estimate import CostModel, caching_for
 from backcast.settings import load_model
 
 
-def settle_caching(connection: Connection, run: Row, *, as_of_many: bool = False) -> Caching:
+def settle_caching(connection: Connection, run: Row) -> Caching:
     """Decide for what a run is about to send, as far as it is in the ledger by now, and keep that with the run.
 
     Args:
         connection: in a transaction that holds the run.
         run: the run, which does not bring its own parameters.
-        as_of_many: whether its requests are to have the shape of those of a large run, however few they are.
     """
-    key = {"run_id": run["run_id"], "ttl": BATCH_TTL}
-    found = connection.execute(sql("cache_hits"), key).fetchone() or {}
+    found = connection.execute(sql("cache_hits"), {"run_id": run["run_id"], "ttl": BATCH_TTL}).fetchone() or {}
     hits = Hits(found["measured"], int(found["read_tokens"]), int(found["written_tokens"]))
-    requests = None if as_of_many else found["sending"]
+    # What the few of a sample would save by it does not matter: they stand for the many of a batch, shape for shape.
+    requests = None if run["kind"] == "sample" else found["sending"]
     caching = caching_for(load_model(run["model"]), prompt_of_row(run), requests, hits)
-    connection.execute(sql("set_cache_ttl"), {**key, "ttl": caching.ttl})
+    decided = {"run_id": run["run_id"], "ttl": caching.ttl, "why": caching.why}
+    connection.execute(sql("set_caching"), decided)
     return caching
 
 

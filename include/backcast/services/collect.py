@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from backcast.domain.caching import Caching
     from backcast.domain.documents import SourceDocument
-    from backcast.domain.pricing import Ttl
     from backcast.services.open_run import Clock
 
 
@@ -37,7 +36,7 @@ class Collection:
     """What a run collected. `to_send` requests cost about `estimated_usd` as a batch.
 
     Documents `elsewhere` wait for another run; for those `left_out` the budget does not suffice. `caching` says whether
-    what all requests share is cached, and why.
+    what all requests share is cached, and why; it is empty where nobody decided.
     """
 
     commit: str
@@ -63,17 +62,16 @@ def collect(ledger: Ledger, clock: Clock, run_id: int, *, cache: Path) -> Collec
     Raises:
         InputError: the repository cannot be read, or nothing of it is left after filtering.
     """
-    why = None
     with ledger.transaction() as connection:
         if lock_run(connection, run_id) == "open":
-            why = _collect(connection, clock, load_run(connection, run_id), cache).why
+            _collect(connection, clock, load_run(connection, run_id), cache)
             reached(FaultPoint.COLLECT_BEFORE_COMMIT)
-        collection = _summary(connection, run_id, why)
+        collection = _summary(connection, run_id)
     reached(FaultPoint.COLLECT_COMMITTED)
     return collection
 
 
-def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> Caching:
+def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> None:
     source = GitSource(run["repository"], run["ref"], cache, selection_of(run))
     snapshot = source.snapshot()
     first = [GitIgnoreSpec.from_lines([pattern]) for pattern in rescue_terms_of(run).first]
@@ -101,7 +99,6 @@ def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> Cac
             "estimated_usd": _estimate(connection, run, caching),
         },
     )
-    return caching
 
 
 def _rows(documents: Iterable[SourceDocument], run: Row, first: list[GitIgnoreSpec]) -> Iterator[tuple[object, ...]]:
@@ -151,7 +148,7 @@ def _skipped(connection: Connection, run_id: int) -> tuple[tuple[str, int], ...]
     return tuple((row["reason"], row["count"]) for row in rows)
 
 
-def _summary(connection: Connection, run_id: int, why: str | None) -> Collection:
+def _summary(connection: Connection, run_id: int) -> Collection:
     row = connection.execute(sql("collection_summary"), {"run_id": run_id}).fetchone()
     if row is None:
         raise InputError(f"The ledger has no run {run_id}.")
@@ -164,10 +161,5 @@ def _summary(connection: Connection, run_id: int, why: str | None) -> Collection
         left_out=row["left_out"],
         to_send=row["estimated_requests"],
         estimated_usd=row["estimated_usd"],
-        caching=why or _caching_as_kept(row["cache_ttl"]),
+        caching=row["caching"] or "",
     )
-
-
-def _caching_as_kept(ttl: Ttl | None) -> str:
-    """Say what was decided when the run was collected; why was said then."""
-    return f"what all requests share is cached for {ttl}" if ttl else "what all requests share is not cached"

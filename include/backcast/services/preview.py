@@ -77,7 +77,7 @@ def first_round(settings: RunSettings, cache: Path, limit: int | None) -> Previe
     body, shown, more = _written(_first_requests(settings, caching, chain(first, asked)), limit)
     if not shown:
         raise InputError(nothing_left(snapshot.repository, snapshot.ref, skipped.most_common()))
-    notes = [*_more(shown, more=more), f"{caching.why[0].upper()}{caching.why[1:]}, unless the ledger knows better."]
+    notes = [*_more(shown, more=more), f"Prompt cache: {caching.why}; the ledger may know better."]
     if settings.structured:
         notes.append("`output_config` is left out of a run when the API says that the model cannot keep to a schema.")
     if shown > UNPROVED_DOCUMENTS:

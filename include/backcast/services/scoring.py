@@ -241,8 +241,7 @@ def _collect(connection: Connection, clock: Clock, run: Row, sample: Sequence[Sa
     take_over(connection, clock, run["run_id"])
     connection.execute(sql("reuse_first_answers"), key)
     connection.execute(sql("create_sample_requests"), {**key, "round": FIRST_ROUND})
-    # What the few of a sample would save by it does not matter: they stand for the many of a batch.
-    settle_caching(connection, run, as_of_many=True)
+    settle_caching(connection, run)
     reserve(connection, load_run(connection, run["run_id"]))
     values = {"commit_id": sample_hash(sample), "committed_at": run["opened_at"], "estimated_usd": None}
     connection.execute(sql("finish_collecting"), key | values)

@@ -44,6 +44,8 @@ ALTER TABLE runs ADD COLUMN sample jsonb NOT NULL DEFAULT '{}';
 ALTER TABLE runs ADD COLUMN let_pass jsonb;
 -- For how long the API is to keep what all requests share; null: it is not worth it.
 ALTER TABLE runs ADD COLUMN cache_ttl text CHECK (cache_ttl IN ('5m', '1h'));
+-- Why so, in a sentence; null: that was not decided.
+ALTER TABLE runs ADD COLUMN caching text;
 
 -- Whether it belongs to the sample that its run's prompt is proved on.
 ALTER TABLE requests ADD COLUMN sampled boolean NOT NULL DEFAULT false;

@@ -1,2 +1,0 @@
--- Sets for how long the API is to keep what all requests of a run share.
-UPDATE runs SET cache_ttl = %(ttl)s WHERE run_id = %(run_id)s;
