@@ -155,12 +155,26 @@ def test_what_cannot_be_scored_is_told_with_what_there_is(
     assert simulator.bill() == []
 
 
+def started(environment: dict[str, str], *arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", "from backcast.cli import main; main()", "score", WORKFLOW, *arguments]
+    return subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE)
+
+
+def test_the_same_command_twice_at_once_pays_once(
+    environment: dict[str, str], simulator: RunningSimulator, repository: Path
+) -> None:
+    both = [started(environment, "--repository", str(repository), "--json") for _ in range(2)]
+    first, second = (json.loads(process.communicate(timeout=60)[0]) for process in both)
+    assert first == second
+    assert (first["accepted"], first["reused"], first["left_out"]) == (12, 0, [])
+    assert len(simulator.bill()) == 12
+
+
 def test_killed_in_the_middle_the_same_command_goes_on(
     environment: dict[str, str], score: Callable[..., Result], simulator: RunningSimulator, repository: Path
 ) -> None:
     arguments = ["--repository", str(repository), "--json"]
-    command = [sys.executable, "-c", "from backcast.cli import main; main()", "score", WORKFLOW, *arguments]
-    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE)
+    process = started(environment, *arguments)
     wait_until(lambda: len(simulator.bill()) >= 3)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=10)
