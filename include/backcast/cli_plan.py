@@ -20,7 +20,7 @@ from backcast.domain.errors import InputError
 from backcast.labelled import load_labelled
 from backcast.services.planning import plan_ahead
 from backcast.services.scheduling import starts_by_itself
-from backcast.settings import load_workflow, run_settings, workflow_names
+from backcast.settings import load_prompt, load_workflow, prompt_versions, run_settings, workflow_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,13 +77,15 @@ def plan(*, workflow: str | None, as_json: bool, svg: Path | None, **given: Any)
 def check() -> None:
     """Check that every workflow can be read and that its SLA can hold, as before a deployment. Exit 1 if not.
 
-    The labelled documents of a workflow are checked, too.
+    Every version of its prompt, and its labelled documents, are read, too.
     """
     failed = False
     for name in workflow_names():
         try:
             run_settings(name, {})
             load_labelled(name)
+            for version in prompt_versions(name):
+                load_prompt(name, version)
             planned = plan_ahead(name, {}, datetime.now(UTC))
             declared = load_workflow(name)
         except InputError as error:

@@ -22,13 +22,16 @@ from backcast.domain.pricing import Model, Price
 from backcast.domain.report import ReportSettings
 from backcast.domain.rescue import RescueTerms
 from backcast.domain.sampling import SampleTerms
-from backcast.domain.workflow import Budget, PromptVersion, RunSettings, WorkedExample
+from backcast.domain.workflow import Budget, RunSettings
 from backcast.precedence import Found, Layers, Origin, Setting
+from backcast.prompt_files import read_prompt, versions_in
 from backcast.yaml_errors import key_lines, schema_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
+
+    from backcast.domain.workflow import PromptVersion
 
 # What a run is told. Settings without a parameter and a variable stand in `workflow.yaml` alone.
 _OF_A_RUN: Final = (
@@ -40,7 +43,7 @@ _OF_A_RUN: Final = (
     Setting("slots"),
     Setting("model", parameter="model", variable="BACKCAST_MODEL"),
     Setting("max_tokens"),
-    Setting("prompt"),
+    Setting("prompt", parameter="prompt"),
     Setting("structured_outputs", default=True),
     Setting("rounds"),
     Setting("source.kind"),
@@ -155,8 +158,14 @@ def load_model(name: str) -> Model:
         Price(Decimal(price["input"]), Decimal(price["output"]), price.get("up_to_input_tokens"))
         for price in entry["prices"]
     )
-    share = Decimal(entry.get("cache_read_share", "0.1"))
-    return Model(name, entry["max_input_tokens"], entry["max_output_tokens"], prices, share)
+    return Model(
+        name,
+        entry["max_input_tokens"],
+        entry["max_output_tokens"],
+        prices,
+        cache_read_share=Decimal(entry.get("cache_read_share", "0.1")),
+        least_cacheable_tokens=entry["least_cacheable_tokens"],
+    )
 
 
 def model_names() -> list[str]:
@@ -220,23 +229,20 @@ def _read_workflow(name: str) -> tuple[dict[str, Any], str]:
 
 
 def load_prompt(workflow: str, version: str) -> PromptVersion:
-    """Return a version of a workflow's prompt with its answer schema, from the workflow's folder."""
-    folder = workflows_folder() / workflow
+    """Return a version of a workflow's prompt, with its answer schema and worked examples, from its files.
+
+    Raises:
+        InputError: there is no such version, or one of its files cannot be used; the message names file and line.
+    """
     try:
-        schema = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
-        return PromptVersion(
-            version=version,
-            system_template=(folder / "prompts" / f"{version}.md.j2").read_text(encoding="utf-8"),
-            document_template=(folder / "prompts" / "document.md.j2").read_text(encoding="utf-8"),
-            # Without blanks, since it travels in every request.
-            answer_schema=json.dumps(schema, separators=(",", ":")),
-            simplified_template=_text_if_any(folder / "prompts" / "simplified.md.j2"),
-            examples=_examples(folder / "examples"),
-        )
-    except OSError as error:
-        raise InputError(f"The prompt {version!r} of workflow {workflow!r} cannot be read: {error}") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"schema.json, or answer.json of an example, in {folder} is not JSON: {error}") from error
+        return read_prompt(workflows_folder() / workflow, version)
+    except InputError as error:
+        raise InputError(f"The prompt {version!r} of workflow {workflow!r} cannot be used: {error}") from error
+
+
+def prompt_versions(workflow: str) -> list[str]:
+    """Return the versions of a workflow's prompt that have files, in natural order: v2 before v10."""
+    return versions_in(workflows_folder() / workflow)
 
 
 def report_settings(workflow: str) -> ReportSettings:
@@ -257,22 +263,6 @@ def _report_settings(workflow: str, found: Mapping[str, Found]) -> ReportSetting
             f"Name one of {', '.join(others) or 'none'}."
         )
     return ReportSettings(first=found["report.first"].value, beside=beside)
-
-
-def _text_if_any(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
-def _examples(folder: Path) -> tuple[WorkedExample, ...]:
-    """Read `LANGUAGE/document.txt` and `LANGUAGE/answer.json` of each language that has them."""
-    return tuple(
-        WorkedExample(
-            language=path.name,
-            document=(path / "document.txt").read_text(encoding="utf-8"),
-            answer=json.dumps(json.loads((path / "answer.json").read_text(encoding="utf-8")), separators=(",", ":")),
-        )
-        for path in sorted(folder.glob("*/"))
-    )
 
 
 def resolve(workflow: str, params: Mapping[str, Any]) -> dict[str, Found]:
@@ -310,7 +300,8 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
         sla=_sla(found),
         model=load_model(str(value["model"])),
         max_tokens=value["max_tokens"],
-        prompt=load_prompt(workflow, value["prompt"]),
+        prompt=load_prompt(workflow, str(value["prompt"])),
+        prompt_is_given=found["prompt"].origin is Origin.PARAMETER,
         dry_run=bool(params.get("dry_run")),
         full=bool(params.get("full")),
         structured=value["structured_outputs"],

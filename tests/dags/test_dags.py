@@ -105,6 +105,7 @@ def test_every_parameter_has_a_description_and_a_schema(parsed: dict[str, Any]) 
             "exclude",
             "max_documents",
             "model",
+            "prompt",
             "deadline",
             "dry_run",
             "full",

@@ -86,6 +86,8 @@ INTENDED = """
 UPDATE batches SET state = 'intended', base_url = 'x', key_fingerprint = 'f', server_time = now(), intended_at = now(),
                    send_by = now();
 """
+COLLECTED = "UPDATE runs SET state = 'collected', commit_id = 'c', committed_at = now(), collected = 1;"
+ENDED = "published_at = now(), report_path = 'p', answered = 1, reused = 0, skipped = 0, unanswered = 0"
 
 
 @pytest.mark.parametrize(
@@ -142,6 +144,14 @@ UPDATE batches SET state = 'intended', base_url = 'x', key_fingerprint = 'f', se
                 "reused = 0, skipped = 0, unanswered = 0"
             ),
             "do not add up",
+        ),
+        *(
+            (f"UPDATE runs SET kind = '{kind}'; {COLLECTED} UPDATE runs SET state = '{state}', {ENDED}", complaint)
+            for kind, state, complaint in (
+                ("sample", "published", "a_sample_is_scored"),
+                ("documents", "scored", "a_sample_is_scored"),
+                ("sample", "scored", "do not add up"),
+            )
         ),
     ],
 )

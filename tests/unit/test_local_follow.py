@@ -124,6 +124,7 @@ def test_who_interrupts_a_paid_run_is_told_what_flies_and_how_to_come_back() -> 
 
 
 def test_the_estimate_names_who_is_paid() -> None:
-    estimate = Estimate(1, 12_000, 800, Decimal("0.02"), Decimal("0.04"), "claude-x")
+    estimate = Estimate(1, 12_000, 800, Decimal("0.02"), Decimal("0.04"), "claude-x", "why")
     assert estimate_lines(estimate, None)[0] == "This sends 1 document to claude-x through Anthropic's API:"
+    assert "  prompt cache: why" in estimate_lines(estimate, None)
     assert "through http://127.0.0.1:1" in estimate_lines(estimate, "http://127.0.0.1:1")[0]

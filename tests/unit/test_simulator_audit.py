@@ -21,12 +21,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 def answer(workflow: str, text: str, path: str = "src/a.py", **changes: Any) -> list[dict[str, Any]]:
     """The findings of the analyst in answer to a request as the workflow makes it; checked against its schema."""
     prompt = load_prompt(workflow, "v1")
-    build = request_builder(
-        model="m",
-        system_template=prompt.system_template,
-        document_template=prompt.document_template,
-        answer_schema=prompt.answer_schema,
-    )
+    build = request_builder(model="m", prompt=prompt)
     params = build(path, "python", "0123456789abcdef", text, 100) | changes
     answered = json.loads(AnalystAnswerer().answer(params))
     jsonschema.validate(answered, json.loads(prompt.answer_schema))

@@ -23,8 +23,8 @@ LINES = len(split_lines(DOCUMENT))
 
 def splitter(**more: Any) -> Splitter:
     prompt = load_prompt("nightly_tech_debt", "v1")
-    run = {"model": "claude-haiku-4-5", "system_template": prompt.system_template, "examples": {}}
-    return Splitter({**run, "answer_schema": prompt.answer_schema, **more})
+    run = {**asdict(prompt), "model": "claude-haiku-4-5", "examples": {}, "cache_ttl": None}
+    return Splitter({**run, **more})
 
 
 def failed(text: str = DOCUMENT, part: Part | None = None, times: float = 10) -> dict[str, Any]:

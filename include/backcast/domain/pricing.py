@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final, Literal, TypeAlias
+
+# For how long the API keeps what it was asked to cache.
+Ttl: TypeAlias = Literal["5m", "1h"]
 
 _MILLION = Decimal(1_000_000)
 BATCH_SHARE = Decimal("0.5")
-_CACHE_WRITE_5M_SHARE = Decimal("1.25")
-_CACHE_WRITE_1H_SHARE = Decimal(2)
+# What a token written to the cache costs, as a share of one that is not.
+CACHE_WRITE_SHARES: Final[dict[Ttl, Decimal]] = {"5m": Decimal("1.25"), "1h": Decimal(2)}
 # An English text or a source file has three to four characters a token, and whatever needs more bytes a character has
-# more tokens a character; the lower bound keeps an estimate honest.
+# more tokens a character; each bound is for where the other would make an estimate look better than it is.
 BYTES_A_TOKEN = 3
+_MOST_BYTES_A_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +30,17 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model's limits in tokens and its prices, shortest prompts first."""
+    """A model's limits in tokens and its prices, shortest prompts first.
+
+    Of a prompt, what is shorter than `least_cacheable_tokens` is not cached, whatever is asked.
+    """
 
     name: str
     max_input_tokens: int
     max_output_tokens: int
     prices: tuple[Price, ...]
     cache_read_share: Decimal = Decimal("0.1")
+    least_cacheable_tokens: int = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +78,8 @@ def synchronous_cost(model: Model, usage: Usage) -> Decimal:
     input_equivalents = (
         usage.input_tokens
         + usage.cache_read_tokens * model.cache_read_share
-        + usage.cache_write_5m_tokens * _CACHE_WRITE_5M_SHARE
-        + usage.cache_write_1h_tokens * _CACHE_WRITE_1H_SHARE
+        + usage.cache_write_5m_tokens * CACHE_WRITE_SHARES["5m"]
+        + usage.cache_write_1h_tokens * CACHE_WRITE_SHARES["1h"]
     )
     return (input_equivalents * price.input + usage.output_tokens * price.output) / _MILLION
 
@@ -83,3 +92,8 @@ def batch_cost(model: Model, usage: Usage) -> Decimal:
 def estimate_tokens(length: int) -> int:
     """Estimate the tokens of a text from its length in bytes, rather too high than too low."""
     return -(-length // BYTES_A_TOKEN)
+
+
+def least_tokens(length: int) -> int:
+    """Estimate the tokens of a text from its length in bytes, rather too low than too high."""
+    return length // _MOST_BYTES_A_TOKEN

@@ -71,7 +71,8 @@ class RunSettings:
     Without a `deadline` it is due its SLA after it was opened. It is `interim` when the run of a later slot makes the
     report that is due. `structured` asks the API to keep to the answer schema, where the model can. It is of the kind
     `requests` when these bring their own parameters, and `sample` when it only scores a prompt. `let_pass` lets it go
-    on whatever its sample says.
+    on whatever its sample says. The `prompt` is what the workflow's files declare, in place of which a run uses the
+    active version, unless `prompt_is_given`.
     """
 
     workflow: str
@@ -92,6 +93,7 @@ class RunSettings:
     kind: Literal["documents", "requests", "sample"] = "documents"
     sample: SampleTerms = field(default_factory=SampleTerms)
     let_pass: LetPass | None = None
+    prompt_is_given: bool = False
 
 
 def content_hash(text: str) -> str:

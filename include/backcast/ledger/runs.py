@@ -10,12 +10,12 @@ from backcast.domain.documents import Selection
 from backcast.domain.errors import InputError
 from backcast.domain.rescue import RescueTerms
 from backcast.domain.sampling import LetPass, SampleTerms
+from backcast.domain.workflow import Budget, PromptVersion, RunSettings, WorkedExample
 from backcast.ledger.connection import Connection, Row, sql
+from backcast.settings import load_model
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from backcast.domain.workflow import RunSettings
 
 
 def find_run(connection: Connection, external_key: str) -> int | None:
@@ -35,21 +35,7 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
     opened_at: datetime,
 ) -> int:
     """Open a run, or return the one that another task opened for the same key meanwhile."""
-    prompt = settings.prompt
-    connection.execute(
-        sql("insert_prompt_version"),
-        {
-            "prompt_hash": prompt.prompt_hash,
-            "workflow": settings.workflow,
-            "version": prompt.version,
-            "system_template": prompt.system_template,
-            "document_template": prompt.document_template,
-            "answer_schema": prompt.answer_schema,
-            "simplified_template": prompt.simplified_template,
-            "examples": json.dumps({example.language: asdict(example) for example in prompt.examples}),
-            "now": opened_at,
-        },
-    )
+    insert_prompt(connection, settings.workflow, settings.prompt, opened_at)
     row = connection.execute(
         sql("insert_run"),
         {
@@ -58,7 +44,7 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
             "repository": repository,
             "ref": settings.ref,
             "model": settings.model.name,
-            "prompt_hash": prompt.prompt_hash,
+            "prompt_hash": settings.prompt.prompt_hash,
             "max_tokens": settings.max_tokens,
             "selection": json.dumps(asdict(settings.selection)),
             "dry_run": settings.dry_run,
@@ -79,6 +65,24 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
         },
     ).fetchone()
     return row["run_id"] if row else cast("int", find_run(connection, external_key))
+
+
+def insert_prompt(connection: Connection, workflow: str, prompt: PromptVersion, now: datetime) -> None:
+    """Keep the text of a prompt version, unless it is known."""
+    connection.execute(
+        sql("insert_prompt_version"),
+        {
+            "prompt_hash": prompt.prompt_hash,
+            "workflow": workflow,
+            "version": prompt.version,
+            "system_template": prompt.system_template,
+            "document_template": prompt.document_template,
+            "answer_schema": prompt.answer_schema,
+            "simplified_template": prompt.simplified_template,
+            "examples": json.dumps({example.language: asdict(example) for example in prompt.examples}),
+            "now": now,
+        },
+    )
 
 
 def load_run(connection: Connection, run_id: int) -> Row:
@@ -114,6 +118,38 @@ def sample_terms_of(run: Row) -> SampleTerms:
 def let_pass_of(run: Row) -> LetPass | None:
     """Return who lets a run go on whatever its sample says, if anybody does."""
     return LetPass(**run["let_pass"]) if run["let_pass"] else None
+
+
+def prompt_of_row(row: Row) -> PromptVersion:
+    """Return the prompt version that a row tells of: one of `prompt_versions`, or a run's or a batch's."""
+    stored: dict[str, dict[str, str]] = row["examples"]
+    return PromptVersion(
+        version=row["prompt_version"] if "prompt_version" in row else row["version"],
+        system_template=row["system_template"],
+        document_template=row["document_template"],
+        answer_schema=row["answer_schema"],
+        simplified_template=row["simplified_template"],
+        # In the order of the files, which the hash depends on and JSON of the ledger does not keep.
+        examples=tuple(WorkedExample(**stored[language]) for language in sorted(stored)),
+    )
+
+
+def settings_of(run: Row) -> RunSettings:
+    """Return what a run of a workflow was asked to do."""
+    return RunSettings(
+        workflow=run["workflow"],
+        repository=run["repository"],
+        ref=run["ref"],
+        selection=selection_of(run),
+        sla=run["deadline"] - run["opened_at"],
+        model=load_model(run["model"]),
+        max_tokens=run["max_tokens"],
+        prompt=prompt_of_row(run),
+        rescue=rescue_terms_of(run),
+        budget=Budget(run=run["max_usd"], month=run["max_usd_a_month"], retries=run["max_usd_for_retries"]),
+        structured=run["structured"],
+        sample=sample_terms_of(run),
+    )
 
 
 def brings_its_own(row: Row) -> bool:

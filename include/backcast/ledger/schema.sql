@@ -34,7 +34,7 @@ CREATE TABLE runs (
     run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     workflow text NOT NULL,
     external_key text NOT NULL UNIQUE,
-    state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'collected', 'published', 'estimated')),
+    state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'collected', 'published', 'estimated', 'scored')),
     repository text NOT NULL,
     ref text NOT NULL,
     commit_id text,
@@ -78,14 +78,20 @@ CREATE TABLE runs (
     let_pass jsonb,
     -- For how long the API is to keep what all requests share; null: it is not worth it.
     cache_ttl text CHECK (cache_ttl IN ('5m', '1h')),
+    -- Why so, in a sentence; null: that was not decided.
+    caching text,
     CHECK (deadline > opened_at),
     CHECK (state = 'open' OR (commit_id IS NOT NULL AND committed_at IS NOT NULL AND collected IS NOT NULL)),
     CHECK (state <> 'published' OR (published_at IS NOT NULL AND report_path IS NOT NULL)),
-    CHECK (state <> 'published' OR answered + reused + skipped + unanswered = collected)
+    CHECK (state NOT IN ('published', 'scored') OR answered + reused + skipped + unanswered = collected),
+    -- A sample makes no report: it ends when it is scored.
+    CONSTRAINT a_sample_is_scored
+        CHECK (CASE kind WHEN 'sample' THEN state NOT IN ('published', 'estimated') ELSE state <> 'scored' END)
 );
 CREATE INDEX runs_by_repository ON runs (workflow, repository, published_at);
 CREATE TRIGGER runs_transition BEFORE UPDATE ON runs FOR EACH ROW
-    EXECUTE FUNCTION refuse_illegal_transition('open>collected', 'collected>published', 'collected>estimated');
+    EXECUTE FUNCTION refuse_illegal_transition(
+        'open>collected', 'collected>published', 'collected>estimated', 'collected>scored');
 
 CREATE TABLE contents (
     content_hash text PRIMARY KEY,
@@ -462,7 +468,7 @@ CREATE FUNCTION require_outcomes_that_add_up() RETURNS trigger LANGUAGE plpgsql 
 DECLARE
     counted record;
 BEGIN
-    IF NEW.state = 'published' THEN
+    IF NEW.state IN ('published', 'scored') THEN
         SELECT count(*) AS collected,
                count(*) FILTER (WHERE outcome = 'answered') AS answered,
                count(*) FILTER (WHERE outcome = 'reused') AS reused,

@@ -46,6 +46,7 @@ def estimate_lines(estimate: Estimate, base_url: str | None) -> list[str]:
     return [
         f"This sends {count(estimate.documents, 'document')} to {estimate.model} through {api}:",
         f"  in the first round about {tokens}, about {price}",
+        f"  prompt cache: {estimate.caching}",
         "  answers that are in the ledger already are reused and cost nothing",
     ]
 

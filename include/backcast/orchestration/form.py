@@ -68,6 +68,12 @@ def batch_params() -> dict[str, Param]:
         "model": Param(
             None, type=["null", "string"], title="Model", description="Model that answers. Empty: the workflow's."
         ),
+        "prompt": Param(
+            None,
+            type=["null", "string"],
+            title="Prompt version",
+            description="Such as v2, which stands in prompts/v2.md.j2. Empty: the workflow's.",
+        ),
         "max_usd": Param(
             None,
             type=["null", "number"],

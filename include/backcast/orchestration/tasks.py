@@ -56,6 +56,8 @@ def collect(run: int) -> None:
         collection.reused,
         collection.elsewhere,
     )
+    if collection.caching:
+        _log.info("Prompt cache: %s.", collection.caching)
     if collection.left_out:
         _log.warning("The budget does not cover %s documents: they stay unanswered.", collection.left_out)
     for reason, count in collection.skipped:

@@ -11,7 +11,8 @@ from backcast.domain.pricing import BATCH_SHARE, BYTES_A_TOKEN
 from backcast.ledger.connection import Connection, Row, sql
 from backcast.ledger.copy import copy_in
 from backcast.ledger.runs import brings_its_own
-from backcast.services.estimate import CostModel, prompt_bytes
+from backcast.services.caching import costs_of
+from backcast.services.estimate import prompt_bytes
 from backcast.settings import load_model, model_names
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _limits(run: Row, committed: Row) -> list[_Limit]:
 
 
 def _reservations(run: Row, unreserved: list[Row], limits: list[_Limit]) -> Iterator[tuple[Any, ...]]:
-    costs = CostModel(load_model(run["model"]), run["system_template"], run["answer_schema"])
+    costs = costs_of(run)
     example = longest_example(run)
     for row in unreserved:
         shown = row["prompt_bytes"] + (example if row["variant"] == Variant.WORKED_EXAMPLE else 0)

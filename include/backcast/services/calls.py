@@ -15,7 +15,7 @@ from backcast.anthropic_api.messages import AsyncClient, Lost, Refused, send_mes
 from backcast.domain.pricing import synchronous_cost
 from backcast.domain.rescue import last_call_at
 from backcast.ledger.connection import Connection, Row, sql
-from backcast.ledger.runs import rescue_terms_of
+from backcast.ledger.runs import prompt_of_row, rescue_terms_of
 from backcast.services.estimate import shared_bytes, work_of_requests
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.ingest import usage_of
@@ -74,7 +74,7 @@ class Calls:
         self._judge = judge_of(run)
         self._params_of = sender(run)
         self._workspace = api.workspace
-        self._shared_bytes = shared_bytes(run["system_template"], run["answer_schema"])
+        self._shared_bytes = shared_bytes(prompt_of_row(run))
         self._refusals = 0
         self._held_until = clock()
         self.no_access: str | None = None

@@ -56,8 +56,13 @@ def told(elsewhere: dict[int, int]) -> str:
 
 def claim(connection: Connection, run_id: int, round_number: int) -> None:
     """Make a request for each content of a run that has no answer and that no other run has claimed."""
-    connection.execute(sql("create_root_requests"), {"run_id": run_id, "round": round_number})
+    ask(connection, run_id, round_number)
     reserve(connection, load_run(connection, run_id))
+
+
+def ask(connection: Connection, run_id: int, round_number: int) -> None:
+    """Make these requests, and leave it to the caller to reserve their money."""
+    connection.execute(sql("create_root_requests"), {"run_id": run_id, "round": round_number})
 
 
 def take_over(connection: Connection, clock: Clock, run_id: int) -> None:
@@ -66,6 +71,7 @@ def take_over(connection: Connection, clock: Clock, run_id: int) -> None:
     Before answers are reused, since what such a run had of parts only is merged first.
     """
     connection.execute(sql("release_unresolved_claims"), {"now": clock()})
+    connection.execute(sql("release_left_samples"), {"now": clock()})
     for left in connection.execute(sql("claims_of_left_runs"), {"run_id": run_id, "now": clock()}).fetchall():
         lock_run(connection, left["run_id"])
         merge_parts(connection, clock(), load_run(connection, left["run_id"]))

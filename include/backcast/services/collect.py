@@ -12,8 +12,10 @@ from backcast.domain.errors import InputError
 from backcast.domain.workflow import answer_key, content_hash
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in, stream
-from backcast.ledger.runs import load_run, lock_run, rescue_terms_of, selection_of
-from backcast.services.claims import claim, take_over
+from backcast.ledger.runs import load_run, lock_run, prompt_of_row, rescue_terms_of, selection_of
+from backcast.services.budget import reserve
+from backcast.services.caching import settle_caching
+from backcast.services.claims import ask, take_over
 from backcast.services.estimate import CostModel, prompt_bytes
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.rounds import FIRST_ROUND
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from backcast.domain.caching import Caching
     from backcast.domain.documents import SourceDocument
     from backcast.services.open_run import Clock
 
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 class Collection:
     """What a run collected. `to_send` requests cost about `estimated_usd` as a batch.
 
-    Documents `elsewhere` wait for another run; for those `left_out` the budget does not suffice.
+    Documents `elsewhere` wait for another run; for those `left_out` the budget does not suffice. `caching` says whether
+    what all requests share is cached, and why; it is empty where nobody decided.
     """
 
     commit: str
@@ -43,6 +47,7 @@ class Collection:
     left_out: int
     to_send: int
     estimated_usd: Decimal
+    caching: str
 
 
 def collect(ledger: Ledger, clock: Clock, run_id: int, *, cache: Path) -> Collection:
@@ -79,14 +84,19 @@ def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> Non
     take_over(connection, clock, run["run_id"])
     connection.execute(sql("reuse_answers"), key)
     connection.execute(sql("settle_in_review"), key)
-    claim(connection, run["run_id"], FIRST_ROUND)
+    ask(connection, run["run_id"], FIRST_ROUND)
+    # Before the money is reserved, which has to cover what is written to the cache.
+    settle_caching(connection, run)
+    reserve(connection, load_run(connection, run["run_id"]))
+    # And again: what the budget does not cover shares nothing.
+    caching = settle_caching(connection, run)
     connection.execute(
         sql("finish_collecting"),
         {
             **key,
             "commit_id": snapshot.commit,
             "committed_at": snapshot.committed_at,
-            "estimated_usd": _estimate(connection, run),
+            "estimated_usd": _estimate(connection, run, caching),
         },
     )
 
@@ -127,8 +137,8 @@ def nothing_left(repository: str, ref: str, skipped: Iterable[tuple[str, int]]) 
     )
 
 
-def _estimate(connection: Connection, run: Row) -> Decimal:
-    costs = CostModel(load_model(run["model"]), run["system_template"], run["answer_schema"])
+def _estimate(connection: Connection, run: Row, caching: Caching) -> Decimal:
+    costs = CostModel(load_model(run["model"]), prompt_of_row(run), caching.ttl, caching.hit_share)
     sizes = stream(connection, "root_request_sizes", {"run_id": run["run_id"]})
     return sum((costs.batch_usd(row["prompt_bytes"]) for row in sizes), Decimal(0))
 
@@ -151,4 +161,5 @@ def _summary(connection: Connection, run_id: int) -> Collection:
         left_out=row["left_out"],
         to_send=row["estimated_requests"],
         estimated_usd=row["estimated_usd"],
+        caching=row["caching"] or "",
     )

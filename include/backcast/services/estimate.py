@@ -6,14 +6,25 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from backcast.domain.caching import EXPECTED_HIT_SHARE, Caching, Hits, decide
 from backcast.domain.capacity import Work
 from backcast.domain.lines import number_lines
-from backcast.domain.pricing import Model, Usage, batch_cost, estimate_tokens, synchronous_cost
+from backcast.domain.pricing import (
+    Model,
+    Ttl,
+    Usage,
+    batch_cost,
+    estimate_tokens,
+    least_tokens,
+    synchronous_cost,
+)
+from backcast.prompt_templates import render
 from backcast.settings import cache_folder, run_settings
 from backcast.sources.git import GitSource
 
 if TYPE_CHECKING:
     from backcast.anthropic_api.batches import MessageBatchesApi
+    from backcast.domain.workflow import PromptVersion
 
 # What an answer of a code review has been seen to need: a handful of findings.
 _ANSWER_TOKENS = 800
@@ -23,7 +34,10 @@ _FENCE_BYTES = 400
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a first round would send. Money in US dollars: as a batch, and the same work synchronously."""
+    """What a first round would send. Money in US dollars: as a batch, and the same work synchronously.
+
+    `caching` says whether what all requests share is cached, and why.
+    """
 
     documents: int
     input_tokens: int
@@ -31,6 +45,7 @@ class Estimate:
     cost_usd: Decimal
     synchronous_usd: Decimal
     model: str
+    caching: str
 
 
 def prompt_bytes(text: str) -> int:
@@ -38,9 +53,21 @@ def prompt_bytes(text: str) -> int:
     return len(number_lines(text).encode())
 
 
-def shared_bytes(system_template: str, answer_schema: str) -> int:
-    """Return how many bytes every request of a prompt has beside its document."""
-    return len(system_template.encode()) + len(answer_schema.encode())
+def shared_bytes(prompt: PromptVersion) -> int:
+    """Return how many bytes every request of a prompt version has beside its document."""
+    return len(render(prompt).system.encode())
+
+
+def caching_for(model: Model, prompt: PromptVersion, requests: int | None, hits: Hits | None = None) -> Caching:
+    """Decide whether what requests of a prompt version share is cached.
+
+    Args:
+        model: whom they go to.
+        prompt: the version.
+        requests: how many there are; None: many.
+        hits: of earlier requests, where the ledger has any.
+    """
+    return decide(model, least_tokens(shared_bytes(prompt)), requests, hits)
 
 
 def work_of_requests(requests: int, document_bytes: int, other_bytes: int) -> Work:
@@ -50,16 +77,40 @@ def work_of_requests(requests: int, document_bytes: int, other_bytes: int) -> Wo
 
 
 class CostModel:
-    """Estimates single requests of one model and prompt."""
+    """Estimates single requests of one model and prompt version.
 
-    def __init__(self, model: Model, system_template: str, answer_schema: str) -> None:
-        self._model = model
-        self._shared_tokens = estimate_tokens(shared_bytes(system_template, answer_schema))
+    With a `cache_ttl` the API is asked to keep what they share; `hit_share` of them, from 0 to 1, are expected to read
+    it, and the others write it.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        prompt: PromptVersion,
+        cache_ttl: Ttl | None = None,
+        hit_share: Decimal = EXPECTED_HIT_SHARE,
+    ) -> None:
+        self._model, self._cache_ttl, self._hit_share = model, cache_ttl, hit_share
+        self._shared_tokens = estimate_tokens(shared_bytes(prompt))
+        # Nobody knows beforehand which requests will be sent with the simplified prompt.
+        self._most_shared_tokens = max(self._shared_tokens, estimate_tokens(len(render(prompt).simplified.encode())))
 
     def usage(self, prompt_bytes: int) -> Usage:
         """Estimate the tokens of a request about a document of so many bytes, its lines numbered."""
+        return self._usage(prompt_bytes, self._shared_tokens, self._hit_share)
+
+    def _usage(self, prompt_bytes: int, shared_tokens: int, hit_share: Decimal) -> Usage:
         document = estimate_tokens(prompt_bytes + _FENCE_BYTES)
-        return Usage(input_tokens=self._shared_tokens + document, output_tokens=_ANSWER_TOKENS)
+        if self._cache_ttl is None:
+            return Usage(input_tokens=shared_tokens + document, output_tokens=_ANSWER_TOKENS)
+        read = int(shared_tokens * hit_share)
+        return Usage(
+            input_tokens=document,
+            output_tokens=_ANSWER_TOKENS,
+            cache_read_tokens=read,
+            cache_write_5m_tokens=shared_tokens - read if self._cache_ttl == "5m" else 0,
+            cache_write_1h_tokens=shared_tokens - read if self._cache_ttl == "1h" else 0,
+        )
 
     def other_tokens(self, example_bytes: int = 0) -> int:
         """Estimate the tokens of all that is sent beside a document, or a part of one."""
@@ -70,8 +121,11 @@ class CostModel:
         return batch_cost(self._model, self.usage(prompt_bytes))
 
     def most_usd(self, prompt_bytes: int, max_tokens: int, *, synchronous: bool) -> Decimal:
-        """Return the most that such a request can cost: its answer may be as long as is allowed."""
-        usage = replace(self.usage(prompt_bytes), output_tokens=max_tokens)
+        """Return the most that such a request can cost.
+
+        Its answer may be as long as is allowed, and it may find nothing in the cache.
+        """
+        usage = replace(self._usage(prompt_bytes, self._most_shared_tokens, Decimal(0)), output_tokens=max_tokens)
         return (synchronous_cost if synchronous else batch_cost)(self._model, usage)
 
 
@@ -92,16 +146,17 @@ def estimate_night(
     params: dict[str, Any] = {"repository": repository, "ref": ref, "max_documents": max_documents}
     settings = run_settings(workflow, params)
     source = GitSource(settings.repository, settings.ref, cache_folder(), settings.selection)
-    costs = CostModel(settings.model, settings.prompt.system_template, settings.prompt.answer_schema)
-    documents = input_tokens = output_tokens = 0
-    cost = synchronous = Decimal(0)
-    for document in source.documents(source.snapshot()):
-        if document.text is None:
-            continue
-        usage = costs.usage(prompt_bytes(document.text))
-        documents += 1
-        input_tokens += usage.input_tokens
-        output_tokens += usage.output_tokens
-        cost += batch_cost(settings.model, usage)
-        synchronous += synchronous_cost(settings.model, usage)
-    return Estimate(documents, input_tokens, output_tokens, cost, synchronous, settings.model.name)
+    texts = (document.text for document in source.documents(source.snapshot()))
+    sizes = [prompt_bytes(text) for text in texts if text is not None]
+    caching = caching_for(settings.model, settings.prompt, len(sizes))
+    costs = CostModel(settings.model, settings.prompt, caching.ttl, caching.hit_share)
+    usages = [costs.usage(size) for size in sizes]
+    return Estimate(
+        documents=len(usages),
+        input_tokens=sum(usage.prompt_tokens for usage in usages),
+        output_tokens=sum(usage.output_tokens for usage in usages),
+        cost_usd=sum((batch_cost(settings.model, usage) for usage in usages), Decimal(0)),
+        synchronous_usd=sum((synchronous_cost(settings.model, usage) for usage in usages), Decimal(0)),
+        model=settings.model.name,
+        caching=caching.why,
+    )

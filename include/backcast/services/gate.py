@@ -9,19 +9,21 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from backcast.domain.errors import HeldError
+from backcast.domain.pricing import BATCH_SHARE
 from backcast.domain.sampling import Candidate, LetPass, choose
-from backcast.domain.scores import Projection, Scores, project, told
+from backcast.domain.scores import Found, Projection, Scores, project, told
+from backcast.labelled import load_labelled
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import stream
-from backcast.ledger.runs import let_pass_of, load_run, lock_run, sample_terms_of
+from backcast.ledger.runs import let_pass_of, load_run, lock_run, sample_terms_of, settings_of
 from backcast.services.alerts import raise_alert
 from backcast.services.budget import reserve
-from backcast.services.estimate import CostModel
+from backcast.services.caching import costs_of
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import goes_on, require_not_held
 from backcast.services.rescue import rescue
-from backcast.services.sampled import sampled_answers
-from backcast.settings import load_model
+from backcast.services.samples import labelled_sample
+from backcast.services.scoring import sampled_answers, score
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -88,8 +90,9 @@ def gate(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, *, p
             break
         # Another process answers them just now.
         asyncio.run(_wait(pause))
+    labelled = _labelled(ledger, api, clock, run_id, pause)
     with ledger.transaction() as connection:
-        gated = _judge(connection, clock(), run_id)
+        gated = _judge(connection, clock(), run_id, labelled)
     reached(FaultPoint.GATE_JUDGED)
     if isinstance(gated, str):
         raise HeldError(gated)
@@ -104,6 +107,19 @@ def _waits(ledger: Ledger, run_id: int) -> bool:
     with ledger.connect() as connection:
         row = connection.execute(sql("sample_waits"), {"run_id": run_id}).fetchone()
     return bool(row and row["count"])
+
+
+def _labelled(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, pause: Pause) -> Found | None:
+    """Return what the run's prompt finds in the labelled documents of its workflow; None when there are none."""
+    with ledger.connect() as connection:
+        run = load_run(connection, run_id)
+        answered = any(row["state"] != "open" for _, row in sampled_answers(connection, run_id))
+    documents = labelled_sample(load_labelled(run["workflow"]))
+    if not documents or not answered or not goes_on(run):
+        return None
+    key = f"{run['external_key']}/labelled"
+    scored = score(ledger, api, clock, settings_of(run), documents, external_key=key, pause=pause)
+    return scored.scores.labelled
 
 
 def _known(connection: Connection, now: datetime, run_id: int) -> Gated | None:
@@ -152,7 +168,7 @@ def _sample(connection: Connection, run: Row) -> list[int]:
     return [request_of[key] for key in choose([Candidate(**row) for row in rows], sample_terms_of(run))]
 
 
-def _judge(connection: Connection, now: datetime, run_id: int) -> Gated | str:
+def _judge(connection: Connection, now: datetime, run_id: int, labelled: Found | None) -> Gated | str:
     """Write down what the sample has shown; returns why the run is held from now on, if it is."""
     key = {"run_id": run_id}
     lock_run(connection, run_id)
@@ -163,14 +179,14 @@ def _judge(connection: Connection, now: datetime, run_id: int) -> Gated | str:
     if found["verdict"] is not None:
         return _judged_before(connection, run, found)
     rest = [row["prompt_bytes"] for row in stream(connection, "bulk_sizes", key)]
-    rows = connection.execute(sql("sampled_answers"), key).fetchall()
-    scores = Scores(sampled_answers(rows))
-    if not scores.answers and not rest:
+    sample = list(sampled_answers(connection, run_id))
+    scores = Scores(tuple(answer for answer, row in sample if row["state"] != "open"), labelled)
+    unanswered = None if scores.answers else next((answer.detail for answer, _ in sample), "it was taken over")
+    if unanswered and not rest:
         connection.execute(sql("close_gate"), key)
-        return Gated(None, f"None of the sample was answered: {_left_because(rows)}.", 0)
-    view = {**scores.view(), "projection": _projection(run, scores, rows, rest).view()}
-    if not scores.answers:
-        view["unanswered"] = _left_because(rows)
+        return Gated(None, f"None of the sample was answered: {unanswered}.", 0)
+    sizes = [row["prompt_bytes"] for _, row in sample if row["state"] != "open"]
+    view = scores.view() | {"projection": _projection(run, scores, sizes, rest).view(), "unanswered": unanswered}
     verdict, let_pass = _verdict(run, scores)
     decided = {"decided_by": let_pass and let_pass.by, "why": let_pass and let_pass.why}
     connection.execute(
@@ -189,17 +205,12 @@ def _verdict(run: Row, scores: Scores) -> tuple[Literal["passed", "let_pass", "f
     return ("let_pass", let_pass) if let_pass else ("failed", None)
 
 
-def _left_because(rows: list[Row]) -> str:
-    return next((row["left_because"] for row in rows if row["left_because"]), "it was canceled")
-
-
-def _projection(run: Row, scores: Scores, rows: list[Row], rest: list[int]) -> Projection:
+def _projection(run: Row, scores: Scores, sizes: list[int], rest: list[int]) -> Projection:
     """Project from the sample what the rest will need, by what the sample cost of what it was estimated to."""
-    costs = CostModel(load_model(run["model"]), run["system_template"], run["answer_schema"])
-    answered = [row for row in rows if row["state"] != "open"]
-    expected = sum((costs.batch_usd(row["prompt_bytes"]) for row in answered), Decimal(0))
+    costs = costs_of(run)
+    expected = sum((costs.batch_usd(size) for size in sizes), Decimal(0))
     # Synchronous calls cost twice what a batch does; what was refused as it is costs nothing and says nothing of costs.
-    share = sum((row["cost_usd"] for row in answered), Decimal(0)) / 2 / expected if expected else Decimal(0)
+    share = scores.cost_usd * BATCH_SHARE / expected if expected else Decimal(0)
     estimated = sum((costs.batch_usd(size) for size in rest), Decimal(0))
     return project(scores.accepted, len(scores.answers), len(rest), estimated * (share or 1))
 
@@ -248,14 +259,17 @@ def told_of_projection(projection: Row) -> list[str]:
 
 
 def failing(view: Row) -> list[str]:
-    """Say which answers of a sample were not accepted, a line each, with how they begin."""
+    """Say what was wrong with a sample, a line each: answers, with how they begin, and findings."""
     failures: list[dict[str, Any]] = view["failures"]
+    labelled: dict[str, Any] = view["labelled"] or {}
     said = [
-        f"  {one['path']}: {one['cause']}: {one['detail']}" + (f"; it begins: {one['shown']}" if one["shown"] else "")
-        for one in failures[:_SHOWN]
+        f"{one['path']}: {one['cause']}: {one['detail']}" + (f"; it begins: {one['shown']}" if one["shown"] else "")
+        for one in failures
     ]
-    more = len(failures) - _SHOWN
-    return [*said, f"  and {more} more"] if more > 0 else said
+    said += [f"missed: {line}" for line in labelled.get("missed", ())]
+    said += [f"unwanted: {line}" for line in labelled.get("unwanted", ())]
+    more = len(said) - _SHOWN
+    return [*(f"  {line}" for line in said[:_SHOWN]), *([f"  and {more} more"] if more > 0 else [])]
 
 
 def told_of_rest(left: int) -> str:

@@ -11,12 +11,13 @@ from backcast.domain.deadlines import require_reachable
 from backcast.domain.errors import InputError
 from backcast.ledger import runs
 from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.versions import active_prompt
 from backcast.sources.location import Remote, parse_repository
 
 if TYPE_CHECKING:
     from backcast.anthropic_api.batches import MessageBatchesApi, Preflight
     from backcast.domain.workflow import RunSettings
-    from backcast.ledger.connection import Ledger
+    from backcast.ledger.connection import Connection, Ledger
 
 Clock: TypeAlias = Callable[[], datetime]
 
@@ -38,7 +39,8 @@ def open_run(  # noqa: PLR0913  what a run is opened with, and where
         ledger: where the run is kept.
         api: where its requests will go.
         clock: tells the time in UTC.
-        settings: what the run is asked to do; later changes to files and environment do not reach it.
+        settings: what the run is asked to do; later changes to files and environment do not reach it. Unless a version
+            of the prompt was given, it uses the active one.
         external_key: names the DAG run, or whatever else asks for this run; the same key always gets the same run.
         start_by: the last moment at which a run may be opened for its slot; None when it is for no slot.
 
@@ -50,14 +52,14 @@ def open_run(  # noqa: PLR0913  what a run is opened with, and where
     if known is not None:
         return known
     _require_in_time(settings, start_by, clock())
-    repository = _repository(settings.repository)
+    repository = kept_name(settings.repository)
     reached(FaultPoint.OPEN_BEFORE_PREFLIGHT)
     preflight = api.preflight(settings.model.name)
     reached(FaultPoint.OPEN_PREFLIGHTED)
     with ledger.transaction() as connection:
         run_id = runs.insert_run(
             connection,
-            _for_this_api(settings, preflight),
+            _with_active_prompt(connection, clock(), _for_this_api(settings, preflight)),
             external_key=external_key,
             repository=repository,
             simulated=preflight.simulated,
@@ -79,12 +81,22 @@ def _require_in_time(settings: RunSettings, start_by: datetime | None, now: date
         require_reachable(settings.deadline, now)
 
 
+def _with_active_prompt(connection: Connection, now: datetime, settings: RunSettings) -> RunSettings:
+    if settings.kind != "documents" or settings.prompt_is_given:
+        return settings
+    return replace(settings, prompt=active_prompt(connection, now, settings.workflow, settings.prompt))
+
+
 def _for_this_api(settings: RunSettings, preflight: Preflight) -> RunSettings:
     return replace(settings, structured=settings.structured and preflight.structured_outputs)
 
 
-def _repository(named: str) -> str:
-    """Return what the ledger keeps of a repository's name: an absolute path, or a URL that holds no secret."""
+def kept_name(named: str) -> str:
+    """Return what the ledger keeps of a repository's name: an absolute path, or a URL that holds no secret.
+
+    Raises:
+        InputError: the URL holds credentials.
+    """
     location = parse_repository(named)
     if not isinstance(location, Remote):
         return str(location)

@@ -12,7 +12,8 @@ from backcast.domain.lines import split_lines
 from backcast.domain.parts import Part, budget_tokens
 from backcast.domain.pricing import estimate_tokens
 from backcast.services.budget import longest_example
-from backcast.services.estimate import CostModel, prompt_bytes
+from backcast.services.caching import costs_of
+from backcast.services.estimate import prompt_bytes
 from backcast.settings import load_model
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Splitter:
 
     def __init__(self, run: Row) -> None:
         self._model = load_model(run["model"])
-        self._costs = CostModel(self._model, run["system_template"], run["answer_schema"])
+        self._costs = costs_of(run)
         self._example = longest_example(run)
         self._mergeable = set(orjson.loads(run["answer_schema"]).get("properties", {})) == {"findings"}
 

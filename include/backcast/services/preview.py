@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 import orjson
 
+from backcast.domain.caching import LEAST_MEASURED
 from backcast.domain.errors import InputError
 from backcast.domain.failures import Remedy, Variant
 from backcast.domain.wire_ids import slug, wire_id
@@ -17,6 +18,7 @@ from backcast.domain.workflow import answer_key, content_hash
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.runs import load_run, lock_run
 from backcast.services.collect import nothing_left
+from backcast.services.estimate import caching_for
 from backcast.services.holds import goes_on
 from backcast.services.prompts import builder_for, params_of
 from backcast.services.resubmit import Resubmission, decide, resubmit_within
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from backcast.domain.caching import Caching
     from backcast.domain.documents import SourceDocument
     from backcast.domain.workflow import RunSettings
     from backcast.services.open_run import Clock
@@ -66,10 +69,14 @@ def first_round(settings: RunSettings, cache: Path, limit: int | None) -> Previe
     source = GitSource(settings.repository, settings.ref, cache, settings.selection)
     snapshot = source.snapshot()
     skipped: Counter[str] = Counter()
-    body, shown, more = _written(_first_requests(settings, source.documents(snapshot), skipped), limit)
+    asked = _first_asked(settings, source.documents(snapshot), skipped)
+    # Of the first ones it shows whether there are enough to share what is cached.
+    first = list(islice(asked, LEAST_MEASURED))
+    caching = caching_for(settings.model, settings.prompt, len(first) if len(first) < LEAST_MEASURED else None)
+    body, shown, more = _written(_first_requests(settings, caching, chain(first, asked)), limit)
     if not shown:
         raise InputError(nothing_left(snapshot.repository, snapshot.ref, skipped.most_common()))
-    notes = [*_more(shown, more=more)]
+    notes = [*_more(shown, more=more), f"Prompt cache: {caching.why}; the ledger may know better."]
     if settings.structured:
         notes.append("`output_config` is left out of a run when the API says that the model cannot keep to a schema.")
     notes.append(
@@ -79,9 +86,18 @@ def first_round(settings: RunSettings, cache: Path, limit: int | None) -> Previe
 
 
 def _first_requests(
-    settings: RunSettings, documents: Iterable[SourceDocument], skipped: Counter[str]
+    settings: RunSettings, caching: Caching, asked: Iterable[tuple[str, Row]]
 ) -> Iterator[tuple[str, bytes]]:
-    build, name, asked = builder_for(settings), slug(settings.workflow), set[str]()
+    build, name = builder_for(settings, caching.ttl), slug(settings.workflow)
+    for position, (key, row) in enumerate(asked):
+        yield wire_id(name, key, FIRST_ROUND, _NONCE, position), orjson.dumps(params_of(build, row))
+
+
+def _first_asked(
+    settings: RunSettings, documents: Iterable[SourceDocument], skipped: Counter[str]
+) -> Iterator[tuple[str, Row]]:
+    """Return what is asked about, with its answer key, as a row of `requests_to_send` tells it."""
+    asked = set[str]()
     for document in documents:
         if document.text is None:
             skipped[document.skip_reason or ""] += 1
@@ -91,7 +107,8 @@ def _first_requests(
         if key in asked:
             # The same content is asked about once.
             continue
-        row = {
+        asked.add(key)
+        row: Row = {
             "path": document.path,
             "language": document.language,
             "content_hash": content,
@@ -101,8 +118,7 @@ def _first_requests(
             "part": None,
             "paused": None,
         }
-        yield wire_id(name, key, FIRST_ROUND, _NONCE, len(asked)), orjson.dumps(params_of(build, row))
-        asked.add(key)
+        yield key, row
 
 
 def next_round(ledger: Ledger, clock: Clock, workflow: str, run_id: int, limit: int | None) -> Preview:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
-from xml.sax.saxutils import quoteattr
-
-from jinja2 import Environment, StrictUndefined
 
 from backcast.anthropic_api.structured import output_config
 from backcast.domain.failures import Variant
 from backcast.domain.lines import number_lines
 from backcast.domain.parts import Part
+from backcast.ledger.runs import prompt_of_row
+from backcast.prompt_templates import render
 from backcast.services.parts import shown_part
 
 if TYPE_CHECKING:
-    from backcast.domain.workflow import RunSettings
+    from backcast.domain.pricing import Ttl
+    from backcast.domain.workflow import PromptVersion, RunSettings
     from backcast.ledger.connection import Row
-
-_FENCE_DIGITS = 12
 
 
 Build: TypeAlias = Callable[..., dict[str, Any]]
@@ -29,73 +25,40 @@ Build: TypeAlias = Callable[..., dict[str, Any]]
 def builder_of(row: Row) -> Build:
     """Return the builder for the prompt version of a run, as the row of a run or of a batch tells it."""
     return request_builder(
-        model=row["model"],
-        system_template=row["system_template"],
-        document_template=row["document_template"],
-        answer_schema=row["answer_schema"],
-        simplified_template=row["simplified_template"],
-        examples=row["examples"],
-        structured=row["structured"],
+        model=row["model"], prompt=prompt_of_row(row), structured=row["structured"], cache_ttl=row["cache_ttl"]
     )
 
 
-def builder_for(settings: RunSettings) -> Build:
+def builder_for(settings: RunSettings, cache_ttl: Ttl | None = None) -> Build:
     """Return the builder for a run that has not been opened, as `builder_of` would once it is.
 
     Whether the model can keep to the answer schema is not known before the API was asked: it is taken to.
     """
-    prompt = settings.prompt
     return request_builder(
-        model=settings.model.name,
-        system_template=prompt.system_template,
-        document_template=prompt.document_template,
-        answer_schema=prompt.answer_schema,
-        simplified_template=prompt.simplified_template,
-        examples={example.language: asdict(example) for example in prompt.examples},
-        structured=settings.structured,
+        model=settings.model.name, prompt=settings.prompt, structured=settings.structured, cache_ttl=cache_ttl
     )
 
 
-def request_builder(  # noqa: PLR0913  the parts of a prompt version
-    *,
-    model: str,
-    system_template: str,
-    document_template: str,
-    answer_schema: str,
-    simplified_template: str = "",
-    examples: Mapping[str, Mapping[str, str]] | None = None,
-    structured: bool = False,
+def request_builder(
+    *, model: str, prompt: PromptVersion, structured: bool = False, cache_ttl: Ttl | None = None
 ) -> Build:
     """Return a function of path, language, content hash, text, max_tokens, variant and part that gives `params`.
 
-    What all requests share comes first, so that the API's prompt cache can hold it. The fence around a document
-    carries digits of its own hash: a document cannot contain them, so it cannot close its fence. A worked example is
-    an earlier turn: a document and the answer to it; of the document's language, or else of the first one there is.
+    What all requests share comes first, in the system block; with a `cache_ttl` the API is asked to keep it for so
+    long. A worked example is an earlier turn: a document and the answer to it; of the document's language, or else of
+    the first one there is.
     """
-    # Autoescape is for HTML; here the text must arrive as it stands.
-    environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)  # noqa: S701
-    systems = {
-        simplified: environment.from_string(template).render(schema=answer_schema)
-        for simplified, template in ((False, system_template), (True, simplified_template))
-    }
-    document = environment.from_string(document_template)
-    worked = examples or {}
-    asked_for = {"output_config": output_config(answer_schema)} if structured else {}
-
-    def shown(path: str, language: str, content_hash: str, numbered_lines: str) -> str:
-        return document.render(
-            fence=content_hash[:_FENCE_DIGITS],
-            path=quoteattr(path),
-            language=quoteattr(language),
-            numbered_lines=numbered_lines,
-        )
+    rendered = render(prompt)
+    asked_for = {"output_config": output_config(prompt.answer_schema)} if structured else {}
+    # Of the simplified prompt there are few requests, if any, and of one that only one uses nothing can be read.
+    kept = {"cache_control": {"type": "ephemeral", "ttl": cache_ttl}} if cache_ttl else {}
+    standard = {"type": "text", "text": rendered.system, **kept}
+    simplified = {"type": "text", "text": rendered.simplified}
 
     def example_turns(language: str) -> list[dict[str, str]]:
-        name = language if language in worked else min(worked)
-        example = worked[name]
-        content_hash = hashlib.sha256(example["document"].encode()).hexdigest()
-        asked = shown(f"example/{name}", name, content_hash, number_lines(example["document"]))
-        return [{"role": "user", "content": asked}, {"role": "assistant", "content": example["answer"]}]
+        examples = rendered.examples
+        example = examples[language if language in examples else min(examples)]
+        return [{"role": "user", "content": example.shown}, {"role": "assistant", "content": example.answer}]
 
     def build(  # noqa: PLR0913, PLR0917  what a request is about
         path: str,
@@ -106,13 +69,14 @@ def request_builder(  # noqa: PLR0913  the parts of a prompt version
         variant: str = Variant.STANDARD,
         part: Part | None = None,
     ) -> dict[str, Any]:
-        asked = shown(path, language, content_hash, shown_part(text, part) if part else number_lines(text))
+        lines = shown_part(text, part) if part else number_lines(text)
+        asked = rendered.shown(path, language, content_hash, lines)
         own = f"{asked}\n\n{part.told()}" if part else asked
         earlier = example_turns(language) if variant == Variant.WORKED_EXAMPLE else []
         return {
             "model": model,
             "max_tokens": max_tokens,
-            "system": [{"type": "text", "text": systems[variant == Variant.SIMPLIFIED]}],
+            "system": [dict(simplified if variant == Variant.SIMPLIFIED else standard)],
             **asked_for,
             "messages": [*earlier, {"role": "user", "content": own}],
         }

@@ -159,6 +159,11 @@ def _require_documents(ledger: Ledger, run_id: int) -> None:
             f"Run {run_id} is one of requests: the command that began it goes on with it, {run['external_key']!r} but "
             "for its number."
         )
+    if run["kind"] == "sample":
+        raise InputError(
+            f"Run {run_id} is a sample that a prompt is scored on, and makes no report: the command that began it goes "
+            f"on with it, {run['external_key']!r}."
+        )
 
 
 def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, folders: Folders) -> str:

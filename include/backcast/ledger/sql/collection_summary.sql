@@ -1,5 +1,5 @@
 -- How a collection went.
-SELECT runs.collected, runs.estimated_requests, runs.estimated_usd, runs.commit_id,
+SELECT runs.collected, runs.estimated_requests, runs.estimated_usd, runs.commit_id, runs.caching,
        count(*) FILTER (WHERE outcome = 'reused') AS reused,
        count(*) FILTER (WHERE outcome = 'skipped') AS skipped,
        (SELECT count(*) FROM requests WHERE requests.run_id = runs.run_id AND left_because IS NOT NULL) AS left_out,

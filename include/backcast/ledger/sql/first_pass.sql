@@ -1,10 +1,12 @@
 -- How many requests were accepted at the first attempt, why the others were not, and what trying again cost, by
--- workflow, prompt version and language, of the runs opened since; of one run, when it is given.
+-- workflow, prompt version and language, of the runs opened since; of one run, when it is given. A sample that was chosen
+-- to find what fails stands for no run.
 WITH first AS (
     SELECT requests.request_id, requests.run_id, requests.document_id, requests.state, cause, language
     FROM requests JOIN documents USING (document_id) JOIN runs ON runs.run_id = requests.run_id
     WHERE parent_id IS NULL AND requests.state <> 'open'
-      AND CASE WHEN %(run_id)s::bigint IS NULL THEN runs.opened_at > %(since)s ELSE runs.run_id = %(run_id)s::bigint END
+      AND CASE WHEN %(run_id)s::bigint IS NULL THEN runs.opened_at > %(since)s AND runs.kind <> 'sample'
+               ELSE runs.run_id = %(run_id)s::bigint END
 ), again AS (
     SELECT first.request_id, count(*) AS requests, coalesce(sum(cost_usd), 0) AS usd
     FROM first JOIN requests USING (run_id, document_id) LEFT JOIN results ON results.request_id = requests.request_id

@@ -8,7 +8,9 @@ SELECT requests.run_id, runs.rescue,
        (batches.state IN ('intended', 'in_doubt', 'submitted', 'ended')) IS TRUE AND requests.state = 'open'
            AND (batches.state <> 'submitted' OR cut_off_at IS NOT NULL) AS unresolved,
        count(*) AS requests, sum(coalesce((part ->> 'bytes')::bigint, prompt_bytes)) AS prompt_bytes,
-       sum(octet_length(system_template) + octet_length(answer_schema)) AS shared_bytes
+       sum(octet_length(system_template) + octet_length(answer_schema)
+           + CASE WHEN strpos(system_template, 'examples') > 0 THEN octet_length(examples::text) ELSE 0 END)
+           AS shared_bytes
 FROM runs AS this
 JOIN runs ON runs.base_url = this.base_url AND runs.simulated = this.simulated AND runs.deadline <= this.deadline
          AND (runs.run_id = this.run_id OR runs.deadline > %(now)s)

@@ -1,5 +1,6 @@
--- Runs with their requests by state and their money: those that are not over, or one by its number. Reserved is the most
--- that what is open can still cost; a call without a known end may have been paid for.
+-- Runs with their requests by state and their money: those that are not over or are recent, or one by its number. Reserved is
+-- the most that what is open can still cost; a call without a known end may have been paid for. A sample that nobody scores
+-- to its end owes nothing.
 SELECT runs.run_id, runs.workflow, runs.external_key, runs.repository, runs.state, runs.opened_at, runs.deadline,
        runs.interim, runs.canceled_at, runs.held_because, runs.report_path, runs.max_usd, runs.collected AS documents,
        counted.requests, counted.open, counted.accepted, counted.failed, counted.left_unanswered, counted.synchronous,
@@ -18,5 +19,6 @@ LATERAL (SELECT coalesce(sum(cost_usd), 0) AS cost_usd
 LATERAL (SELECT count(*) AS calls FROM calls JOIN requests USING (request_id)
          WHERE requests.run_id = runs.run_id AND calls.state = 'lost') AS lost
 WHERE runs.run_id = %(run_id)s
-   OR (%(run_id)s::bigint IS NULL AND (runs.state IN ('open', 'collected') OR runs.opened_at > %(since)s))
+   OR (%(run_id)s::bigint IS NULL AND (runs.opened_at > %(since)s
+                                         OR (runs.state IN ('open', 'collected') AND runs.kind <> 'sample')))
 ORDER BY runs.run_id;

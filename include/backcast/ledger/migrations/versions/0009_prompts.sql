@@ -2,12 +2,50 @@
 ALTER TABLE runs DROP CONSTRAINT runs_kind_check;
 ALTER TABLE runs ADD CONSTRAINT runs_kind_check CHECK (kind IN ('documents', 'requests', 'sample'));
 
+-- A sample makes no report: it ends when it is scored.
+ALTER TABLE runs DROP CONSTRAINT runs_state_check;
+ALTER TABLE runs ADD CONSTRAINT runs_state_check
+    CHECK (state IN ('open', 'collected', 'published', 'estimated', 'scored'));
+ALTER TABLE runs DROP CONSTRAINT runs_check3;
+ALTER TABLE runs ADD CONSTRAINT runs_check3
+    CHECK (state NOT IN ('published', 'scored') OR answered + reused + skipped + unanswered = collected);
+ALTER TABLE runs ADD CONSTRAINT a_sample_is_scored
+    CHECK (CASE kind WHEN 'sample' THEN state NOT IN ('published', 'estimated') ELSE state <> 'scored' END);
+DROP TRIGGER runs_transition ON runs;
+CREATE TRIGGER runs_transition BEFORE UPDATE ON runs FOR EACH ROW
+    EXECUTE FUNCTION refuse_illegal_transition(
+        'open>collected', 'collected>published', 'collected>estimated', 'collected>scored');
+CREATE OR REPLACE FUNCTION require_outcomes_that_add_up() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    counted record;
+BEGIN
+    IF NEW.state IN ('published', 'scored') THEN
+        SELECT count(*) AS collected,
+               count(*) FILTER (WHERE outcome = 'answered') AS answered,
+               count(*) FILTER (WHERE outcome = 'reused') AS reused,
+               count(*) FILTER (WHERE outcome = 'skipped') AS skipped,
+               count(*) FILTER (WHERE outcome = 'unanswered') AS unanswered
+        INTO counted FROM backcast.documents WHERE run_id = NEW.run_id;
+        IF (counted.collected, counted.answered, counted.reused, counted.skipped, counted.unanswered)
+            IS DISTINCT FROM
+           (NEW.collected::bigint, NEW.answered::bigint, NEW.reused::bigint, NEW.skipped::bigint,
+            NEW.unanswered::bigint) THEN
+            RAISE EXCEPTION 'the outcomes of run % do not add up to its documents: %', NEW.run_id, counted
+                USING ERRCODE = 'check_violation';
+        END IF;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
 -- How its prompt is proved on a sample before anything is submitted; {} as usual.
 ALTER TABLE runs ADD COLUMN sample jsonb NOT NULL DEFAULT '{}';
 -- Who lets it go on although the sample says otherwise, and why: {"by": "…", "why": "…"}.
 ALTER TABLE runs ADD COLUMN let_pass jsonb;
 -- For how long the API is to keep what all requests share; null: it is not worth it.
 ALTER TABLE runs ADD COLUMN cache_ttl text CHECK (cache_ttl IN ('5m', '1h'));
+-- Why so, in a sentence; null: that was not decided.
+ALTER TABLE runs ADD COLUMN caching text;
 
 -- Whether it belongs to the sample that its run's prompt is proved on.
 ALTER TABLE requests ADD COLUMN sampled boolean NOT NULL DEFAULT false;

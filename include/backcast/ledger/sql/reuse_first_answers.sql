@@ -1,0 +1,14 @@
+-- Settles the documents of a sample whose content another run had an accepted answer to at its first attempt: one that took
+-- remedies says nothing good of a prompt. A full run wants one that came after it was opened.
+UPDATE documents SET outcome = 'reused', result_id = earlier.result_id
+FROM (
+    SELECT DISTINCT ON (documents.document_id) documents.document_id, results.result_id
+    FROM documents JOIN runs USING (run_id)
+    JOIN results ON results.answer_key = documents.answer_key AND results.simulated = runs.simulated
+                AND results.verdict = 'accepted' AND (NOT full_run OR results.received_at > opened_at)
+    JOIN requests ON requests.request_id = results.request_id AND requests.run_id <> documents.run_id
+                 AND requests.parent_id IS NULL
+    WHERE documents.run_id = %(run_id)s AND documents.outcome IS NULL
+    ORDER BY documents.document_id, results.result_id
+) AS earlier
+WHERE documents.document_id = earlier.document_id;

@@ -1,0 +1,118 @@
+"""Renders the templates of a prompt version: its system prompts, and a document as a request shows it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Final, TypeVar
+from xml.sax.saxutils import quoteattr
+
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from backcast.domain.errors import InputError
+from backcast.domain.lines import number_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backcast.domain.workflow import PromptVersion, WorkedExample
+
+_Made = TypeVar("_Made")
+SIMPLIFIED: Final = "simplified"
+DOCUMENT: Final = "document"
+_FENCE_DIGITS: Final = 12
+# As Jinja calls a template that was made from a text.
+_UNNAMED: Final = "<template>"
+# Whoever writes a template, a model perhaps, gets at nothing but what it is given. Autoescape is for HTML; here the
+# text must arrive as it stands.
+_ENVIRONMENT: Final = ImmutableSandboxedEnvironment(
+    undefined=StrictUndefined,
+    autoescape=False,
+    keep_trailing_newline=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownExample:
+    """A worked example as a system template is given it: its document as a request shows one, and the answer."""
+
+    language: str
+    shown: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A prompt version as its requests show it.
+
+    Attributes:
+        system: the system prompt.
+        simplified: the simplified one; empty when the version has none.
+        examples: the worked examples by language.
+    """
+
+    system: str
+    simplified: str
+    examples: dict[str, ShownExample]
+    _document: Template
+
+    def shown(self, path: str, language: str, content_hash: str, numbered_lines: str) -> str:
+        """Return a document as a request shows it.
+
+        The fence around it carries digits of its own hash: a document cannot contain them, so it cannot close its
+        fence.
+        """
+        return _shown(self._document, path, language, content_hash, numbered_lines)
+
+
+@lru_cache(maxsize=64)
+def render(prompt: PromptVersion) -> Rendered:
+    """Return a prompt version as its requests show it.
+
+    Raises:
+        InputError: a template cannot be rendered; the message names its file and the line.
+    """
+    document = _of_file(DOCUMENT, lambda: _ENVIRONMENT.from_string(prompt.document_template))
+    examples = {example.language: _example(document, example) for example in prompt.examples}
+    given = {"schema": prompt.answer_schema, "examples": list(examples.values())}
+    system = _of_file(prompt.version, lambda: _ENVIRONMENT.from_string(prompt.system_template).render(given))
+    simplified = _of_file(SIMPLIFIED, lambda: _ENVIRONMENT.from_string(prompt.simplified_template).render(given))
+    # With any document, so that what is wrong with its template is said now rather than in the middle of a run.
+    _of_file(DOCUMENT, lambda: _shown(document, "a.py", "python", "0" * _FENCE_DIGITS, number_lines("VALUE = 1\n")))
+    return Rendered(system, simplified, examples, document)
+
+
+def _example(document: Template, example: WorkedExample) -> ShownExample:
+    content_hash = hashlib.sha256(example.document.encode()).hexdigest()
+    path, lines = f"example/{example.language}", number_lines(example.document)
+    shown = _of_file(DOCUMENT, lambda: _shown(document, path, example.language, content_hash, lines))
+    return ShownExample(example.language, shown, example.answer)
+
+
+def _shown(document: Template, path: str, language: str, content_hash: str, numbered_lines: str) -> str:
+    return document.render(
+        fence=content_hash[:_FENCE_DIGITS],
+        path=quoteattr(path),
+        language=quoteattr(language),
+        numbered_lines=numbered_lines,
+    )
+
+
+def _of_file(name: str, make: Callable[[], _Made]) -> _Made:
+    try:
+        return make()
+    except Exception as error:
+        # A template raises whatever the expressions in it do.
+        line = _line(error)
+        where = f"prompts/{name}.md.j2" + (f", line {line}" if line else "")
+        raise InputError(f"{where}: {error}") from error
+
+
+def _line(error: Exception) -> int | None:
+    if isinstance(error, TemplateSyntaxError):
+        return error.lineno
+    lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == _UNNAMED]
+    return lines[-1] if lines else None
