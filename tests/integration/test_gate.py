@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 from tests.stepped_night import DAY, SteppedNight
-from tests.support import commit
+from tests.support import WORKFLOW, commit
 
 from backcast.domain.errors import HeldError, InputError
 from backcast.domain.sampling import LetPass
+from backcast.labelled import load_labelled
 from backcast.services.cancel import cancel_run, resubmit_run
 from backcast.services.claims import await_claims
 from backcast.services.gate import Gated, gate
@@ -20,6 +22,7 @@ from backcast.services.ingest import ingest
 from backcast.services.publish import publish
 from backcast.services.rounds import INHERITED_ROUND, plan_round
 from backcast.services.status import read_status
+from backcast.settings import workflows_folder
 from backcast_simulator.rules import parse_rules
 
 if TYPE_CHECKING:
@@ -32,8 +35,17 @@ WHY = LetPass("ada", "The old prompt was worse.")
 
 
 @pytest.fixture
-def night(ledger: Ledger, tmp_path: Path) -> SteppedNight:
+def labelled_night(ledger: Ledger, tmp_path: Path) -> SteppedNight:
     return SteppedNight(ledger, tmp_path, DOCUMENTS)
+
+
+@pytest.fixture
+def night(labelled_night: SteppedNight, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SteppedNight:
+    """A night of a workflow that has no labelled documents."""
+    workflows = tmp_path / "workflows"
+    shutil.copytree(workflows_folder(), workflows, ignore=shutil.ignore_patterns("sample"))
+    monkeypatch.setenv("BACKCAST_WORKFLOWS", str(workflows))
+    return labelled_night
 
 
 def prove(night: SteppedNight, run_id: int) -> Gated:
@@ -298,6 +310,38 @@ def test_two_gates_of_a_run_at_once_ask_once(night: SteppedNight) -> None:
 
     assert {gated.verdict for gated in asyncio.run(both())} == {"passed"}
     assert kinds(night) == {"synchronous": 10}
+
+
+def test_labelled_documents_are_part_of_the_proof_and_are_asked_about_once(labelled_night: SteppedNight) -> None:
+    night = labelled_night
+    run_id = night.collected()
+    gated = prove(night, run_id)
+    labelled = len(load_labelled(WORKFLOW))
+    assert gated.why == "The prompt is good enough: 10 of 10 accepted, precision 1.00, recall 1.00."
+    assert kinds(night) == {"synchronous": 10 + labelled}
+    with night.ledger.connect() as connection:
+        connection.execute("DELETE FROM gates")
+    second = night.collected("dag/2", repository=str(night._own_repository("dag/2")))
+    prove(night, second)
+    assert kinds(night) == {"synchronous": 20 + labelled}
+    run = night.through(run_id)
+    assert (run["collected"], run["answered"]) == (DOCUMENTS, DOCUMENTS)
+
+
+def test_a_prompt_that_misses_what_must_be_found_is_held_though_its_answers_have_the_right_form(
+    labelled_night: SteppedNight,
+) -> None:
+    night = labelled_night
+    must = [document for document in load_labelled(WORKFLOW) if document.must][:2]
+    nothing = {"outcome": "answer", "text": '{"findings": []}'}
+    rules(night, *({"match": f'path="{document.path}"', **nothing} for document in must))
+    run_id = night.collected()
+    with pytest.raises(HeldError) as held:
+        prove(night, run_id)
+    said = str(held.value)
+    assert "10 of 10 accepted, precision 1.00, recall 0.87" in said
+    for document in must:
+        assert f"missed: {document.name}" in said
 
 
 @pytest.mark.parametrize(

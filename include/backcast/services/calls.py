@@ -54,6 +54,7 @@ class Calls:
         run: the run with its prompt version.
         pause: waits for so many seconds.
         stop_at: no call is begun after this moment; None: until the run's own last one.
+        first_alone: the first call ends before the others are begun, so that these can read what it has cached.
     """
 
     def __init__(  # noqa: PLR0913  what a service is given, once for all calls
@@ -65,9 +66,10 @@ class Calls:
         run: Row,
         pause: Pause,
         stop_at: datetime | None,
+        first_alone: bool = False,
     ) -> None:
         self._connection, self._api, self._clock, self._run = connection, api, clock, run
-        self._pause, self._stop_at = pause, stop_at
+        self._pause, self._stop_at, self._first_alone = pause, stop_at, first_alone
         self._rate = rescue_terms_of(run).rate
         self._last = last_call_at(run["opened_at"], run["deadline"], self._rate.longest_call)
         self._model_of = models_of(run)
@@ -98,6 +100,9 @@ class Calls:
                 task = asyncio.create_task(self._call(client, row["request_id"], call_id))
                 task.add_done_callback(lambda _: room.release())
                 tasks.add(task)
+                if self._first_alone:
+                    self._first_alone = False
+                    await task
             await asyncio.gather(*tasks)
         finally:
             await client.close()

@@ -263,13 +263,18 @@ def failing(view: Row) -> list[str]:
     failures: list[dict[str, Any]] = view["failures"]
     labelled: dict[str, Any] = view["labelled"] or {}
     said = [
-        f"{one['path']}: {one['cause']}: {one['detail']}" + (f"; it begins: {one['shown']}" if one["shown"] else "")
+        f"{one['path']}: {one['cause']}: {one['detail']}"
+        + (f"; it begins: {_one_line(one['shown'])}" if one["shown"] else "")
         for one in failures
     ]
     said += [f"missed: {line}" for line in labelled.get("missed", ())]
     said += [f"unwanted: {line}" for line in labelled.get("unwanted", ())]
     more = len(said) - _SHOWN
     return [*(f"  {line}" for line in said[:_SHOWN]), *([f"  and {more} more"] if more > 0 else [])]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def told_of_rest(left: int) -> str:

@@ -111,7 +111,11 @@ def _rescue(  # noqa: PLR0913  as above
             return True
         require_not_held(run)
         _require_workspace(run, api)
-        calls = Calls(connection=connection, api=api, clock=clock, run=run, pause=pause, stop_at=stop_at)
+        # Only of a sample, whose documents stand for many: of a rescue each minute counts.
+        warms = bool(run["cache_ttl"]) and all(row["sampled"] for row in waiting)
+        calls = Calls(
+            connection=connection, api=api, clock=clock, run=run, pause=pause, stop_at=stop_at, first_alone=warms
+        )
         ended = asyncio.run(calls.make(waiting))
         if calls.no_access:
             raise RefusedError(f"Nothing more is answered synchronously: {calls.no_access}. Then clear this task.")

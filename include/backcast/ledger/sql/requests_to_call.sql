@@ -1,6 +1,6 @@
 -- What is to be answered synchronously and has its money reserved, in the order in which it is; while the run is being
 -- proved, its sample alone.
-SELECT request_id, coalesce((part ->> 'bytes')::bigint, prompt_bytes) AS prompt_bytes,
+SELECT request_id, sampled, coalesce((part ->> 'bytes')::bigint, prompt_bytes) AS prompt_bytes,
        (SELECT count(*) FROM calls WHERE calls.request_id = requests.request_id AND calls.state = 'lost') AS lost
 FROM requests JOIN documents USING (document_id)
 WHERE requests.run_id = %(run_id)s AND synchronous AND requests.state = 'open' AND claims AND left_because IS NULL
