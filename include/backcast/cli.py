@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "promote": "cli_prompts:promote",
     "prompts": "cli_prompts:prompts",
     "reconcile": "cli_operations:reconcile",
+    "refine": "cli_refine:refine",
     "requests": "cli_requests:requests",
     "resubmit": "cli_operations:resubmit",
     "review-lane": "cli_review:review_lane",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from backcast.cli_options import json_option, ledger_option, now
+from backcast.cli_options import current_user, json_option, ledger_option, now
 from backcast.cli_tables import print_json, print_table
-from backcast.domain.errors import InputError
 from backcast.domain.scores import told
 from backcast.ledger.connection import Ledger
 from backcast.services.versions import declared_prompt, history, known_versions
@@ -57,7 +55,9 @@ def promote(*, workflow: str, version: str, why: str, by: str | None, as_json: b
     on use it, until another one is promoted or the files that declare the prompt change.
     """
     declared = declared_prompt(workflow)
-    promotion = promote_version(Ledger(ledger), now, workflow, version, by=by or _user(), why=why, declared=declared)
+    promotion = promote_version(
+        Ledger(ledger), now, workflow, version, by=by or current_user(), why=why, declared=declared
+    )
     if as_json:
         print_json({"workflow": workflow, **promotion.view()})
         return
@@ -67,13 +67,6 @@ def promote(*, workflow: str, version: str, why: str, by: str | None, as_json: b
     )
     if promotion.prompt_hash != declared.prompt_hash:
         click.echo(f"The files declare {declared.version}: as soon as what they declare changes, that becomes active.")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError) as error:
-        raise InputError("Nobody knows which user this is: say who promotes it with --by.") from error
 
 
 def _marks(version: dict[str, Any]) -> dict[str, str]:
