@@ -16,6 +16,9 @@ RUN: Final = click.IntRange(min=1, max=2**63 - 1)
 ledger_option = click.option(
     "--ledger", envvar="BACKCAST_LEDGER", required=True, help="DSN: postgresql://user:password@host/db."
 )
+own_ledger_option = click.option(
+    "--ledger", envvar="BACKCAST_LEDGER", help="DSN of the ledger; without it, one of our own is used."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -33,4 +36,4 @@ def current_user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError) as error:
-        raise InputError("Nobody knows which user this is: say who promotes it with --by.") from error
+        raise InputError("Nobody knows which user this is: say who you are with --by.") from error

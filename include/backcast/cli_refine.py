@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from backcast.cli_options import current_user, json_option, now
+from backcast.cli_options import current_user, json_option, now, own_ledger_option
 from backcast.cli_tables import print_json, print_table
 from backcast.domain.refinement import MOST_ITERATIONS
 
@@ -52,7 +52,7 @@ _COLUMNS: Final = [
 @click.option("--promote/--no-promote", default=None, help="Promote the best version, or do not, and do not ask.")
 @click.option("--by", help="Who promotes it; you, unless told.")
 @click.option("--why", help="What is written down with a promotion. The scores, unless told.")
-@click.option("--ledger", envvar="BACKCAST_LEDGER", help="DSN of the ledger; without it, one of our own is used.")
+@own_ledger_option
 @json_option
 def refine(  # noqa: PLR0913  what can be said about a refinement
     *,
