@@ -58,7 +58,7 @@ class Hunk:
             number += line[0] != REMOVED
 
     def touched(self) -> Iterator[int]:
-        """Yield the numbers, on the new side, of lines that the change adds; where it only removes, of those beside it."""
+        """Yield the numbers, on the new side, of lines that are added; where lines only go, of those beside them."""
         for changed, group in groupby(self.numbered(), key=lambda each: each[1][0] != CONTEXT):
             lines = list(group)
             added = [number for number, line in lines if line[0] == ADDED]
