@@ -31,8 +31,8 @@ streamed. It never waits for a batch, and the ledger is told only afterwards, so
 Trigger it by hand with a repository and two refs, or by REST, `POST /api/v2/dags/pre_merge_review/dagRuns` with
 `{"logical_date": null, "conf": {"repository": "…", "base": "main", "head": "mine"}}`. It has no
 schedule. The review lands in `reports/pre_merge_review/` as Markdown, SARIF and JSON; the task returns its folder. With
-`fail_on` the task fails when something at least so severe was found, or when some of it has no answer. `backcast review`
-does the same without Airflow. A run that is cleared reviews, and pays, anew.
+`fail_on` the task fails when something at least so severe was found, or when some of it has no answer. The command
+`backcast review` does the same without Airflow. A run that is cleared reviews, and pays, anew.
 """
 
 

@@ -29,14 +29,15 @@ WITHIN_SECONDS: Final = 5.0
 
 
 def record_in_time(
-    ledger: Ledger, base_url: str, settings: RunSettings, reviewed: Reviewed, *, seconds: float = WITHIN_SECONDS
+    ledger: Ledger, base_url: str, settings: RunSettings, reviewed: Reviewed, *, within: float | None = None
 ) -> str | None:
     """Write a review down, and return why that failed, in a line; None when it is written, or nothing was asked.
 
-    It is given up after so many seconds: what is half written then is undone.
+    It is given up `within` so many seconds: what is half written then is undone.
     """
     if not reviewed.calls:
         return None
+    seconds = WITHIN_SECONDS if within is None else within
     failed: list[str] = []
 
     def write() -> None:
