@@ -33,13 +33,13 @@ def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "repository"
     folder.mkdir()
     git(folder, "init", "-q", "-b", "main")
-    (folder / "old.py").write_text(SWALLOWS + "\n" * 20 + "VALUE = 1\n" * 3)
+    (folder / "old.py").write_text(SWALLOWS + "\n" * 3 + "VALUE = 1\n" * 3)
     (folder / "gone.py").write_text("x = 1\n")
     commit(folder, "first")
     git(folder, "checkout", "-q", "-b", "feature")
     (folder / "app").mkdir()
     (folder / "app" / "new file.py").write_text(SWALLOWS)
-    (folder / "old.py").write_text(SWALLOWS + "\n" * 20 + "VALUE = 2\n" * 3)
+    (folder / "old.py").write_text(SWALLOWS + "\n" * 3 + "VALUE = 2\n" * 3)
     (folder / "gone.py").unlink()
     (folder / "notes.md").write_text("# Notes\n")
     (folder / "logo.png").write_bytes(b"\x89PNG\0")
@@ -76,6 +76,8 @@ def test_a_branch_is_reviewed_synchronously_by_what_it_changes(
     reasons = {one["path"]: one["reason"] for one in found["left_out"]}
     assert reasons == {"gone.py": "deleted", "notes.md": "not source code", "logo.png": "binary"}
     assert (found["files"], found["requests"], found["unanswered"]) == (2, 2, [])
+    # What stands beside the change in old.py was there before.
+    assert found["unchanged"] == 1
     calls = [call["path"] for call in simulator.log() if call["path"].startswith("/v1/")]
     assert calls == ["/v1/messages"] * 2
     bill = sum(Decimal(str(charge["cost_usd"])) for charge in simulator.bill())
