@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "refine": "cli_refine:refine",
     "requests": "cli_requests:requests",
     "resubmit": "cli_operations:resubmit",
+    "review": "cli_pre_merge_review:review",
     "review-lane": "cli_review:review_lane",
     "run": "cli_run:run",
     "score": "cli_score:score",

@@ -19,8 +19,17 @@ from backcast.domain.durations import told
 from backcast.domain.errors import InputError
 from backcast.labelled import load_labelled
 from backcast.services.planning import plan_ahead
+from backcast.services.routing import is_synchronous
 from backcast.services.scheduling import starts_by_itself
-from backcast.settings import load_prompt, load_workflow, prompt_versions, run_settings, workflow_names
+from backcast.settings import (
+    declared_facts,
+    load_prompt,
+    load_workflow,
+    prompt_versions,
+    run_settings,
+    workflow_names,
+    workflow_notes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,14 +95,30 @@ def check() -> None:
             load_labelled(name)
             for version in prompt_versions(name):
                 load_prompt(name, version)
-            planned = plan_ahead(name, {}, datetime.now(UTC))
-            declared = load_workflow(name)
+            says = _says(name)
+            notes = workflow_notes(name)
         except InputError as error:
             failed = True
             click.echo(f"{name}: {error}", err=True)
         else:
-            click.echo(f"{name}: {planned.plan.schedule if starts_by_itself(declared) else 'is started by hand'}")
+            click.echo(f"{name}: {says}")
+            for note in notes:
+                click.echo(note, err=True)
     sys.exit(_PROBLEMS if failed else 0)
+
+
+def _says(name: str) -> str:
+    """Say when a workflow starts, and what it keeps to.
+
+    Raises:
+        InputError: it cannot keep to it, or contradicts itself.
+    """
+    by_itself = starts_by_itself(load_workflow(name))
+    if is_synchronous(name):
+        due = declared_facts(name).due
+        return f"is answered synchronously, {f'due {due}' if due else 'by schedule' if by_itself else 'on demand'}"
+    planned = plan_ahead(name, {}, datetime.now(UTC))
+    return str(planned.plan.schedule) if by_itself else "is started by hand"
 
 
 def _as_json(planned: Planned) -> dict[str, Any]:
@@ -134,6 +159,11 @@ def _print(console: Console, planned: Planned) -> None:
 def _lines(planned: Planned) -> Iterator[str]:
     plan, terms, wish = planned.plan, planned.plan.terms, planned.wish
     yield f"{told(terms.sla)} \N{MINUS SIGN} {told(terms.window)} = {told(terms.buffer)} buffer"
+    if terms.window < wish.window:
+        yield (
+            f"          opportunistic: a batch is tried for {told(terms.window)} of its {told(wish.window)}; what it "
+            "has not answered then is asked synchronously"
+        )
     yield (
         f"reserve   {told(terms.reserve)} = {told(terms.overhead)} overhead + {told(terms.settle)} settling + "
         f"{told(terms.drain)} to answer {wish.work.requests} requests synchronously + {told(terms.margin)} margin"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from importlib import resources
@@ -25,18 +24,26 @@ from backcast.domain.sampling import SampleTerms
 from backcast.domain.workflow import Budget, RunSettings
 from backcast.precedence import Found, Layers, Origin, Setting
 from backcast.prompt_files import read_prompt, versions_in
-from backcast.yaml_errors import key_lines, schema_errors
+from backcast.workflow_files import deprecations, facts_of, read_workflow_file
+from backcast.yaml_errors import key_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
+    from backcast.domain.routing import Declared
     from backcast.domain.workflow import PromptVersion
 
 # What a run is told. Settings without a parameter and a variable stand in `workflow.yaml` alone.
 _OF_A_RUN: Final = (
     Setting("name"),
     Setting("description"),
+    Setting("consumers", default=()),
+    Setting("blocking", default=False),
+    Setting("client_tools", default=()),
+    Setting("server_tools", default=()),
+    Setting("opportunistic", default=False),
+    Setting("priority", default=0),
     Setting("sla", parameter="sla", variable="BACKCAST_SLA"),
     Setting("due"),
     Setting("every"),
@@ -45,13 +52,12 @@ _OF_A_RUN: Final = (
     Setting("max_tokens"),
     Setting("prompt", parameter="prompt"),
     Setting("structured_outputs", default=True),
-    Setting("rounds"),
     Setting("source.kind"),
-    Setting("source.repository", parameter="repository", variable="BACKCAST_REPOSITORY"),
-    Setting("source.ref", parameter="ref", variable="BACKCAST_REF"),
+    Setting("source.repository", parameter="repository", variable="BACKCAST_REPOSITORY", default="."),
+    Setting("source.ref", parameter="ref", variable="BACKCAST_REF", default="HEAD"),
     Setting("source.include", parameter="include", default=()),
     Setting("source.exclude", parameter="exclude", default=()),
-    Setting("source.max_document_bytes"),
+    Setting("source.max_document_bytes", default=200_000),
     Setting("source.max_documents", parameter="max_documents", variable="BACKCAST_MAX_DOCUMENTS"),
     Setting("budget.run", parameter="max_usd", variable="BACKCAST_MAX_USD"),
     Setting("budget.retries"),
@@ -221,20 +227,26 @@ def workflow_file(name: str) -> Path:
 
 def _read_workflow(name: str) -> tuple[dict[str, Any], str]:
     """Return what a workflow declares, and the text that declares it."""
-    path = workflow_file(name)
-    try:
-        text = path.read_text(encoding="utf-8")
-        declared = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise InputError(f"There is no workflow {name!r}: {path} does not exist.") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not YAML: {error}") from error
-    schema = json.loads((resources.files("backcast") / "workflow.schema.json").read_text(encoding="utf-8"))
-    wrong = schema_errors(text, schema)
-    if wrong:
-        listed = "\n".join(f"{path}:{line}: {message}" for line, message in wrong)
-        raise InputError(f"{name} is no workflow that can be used:\n{listed}")
-    return dict(declared), text
+    most_tokens = {model: load_model(model).max_output_tokens for model in model_names()}
+    return read_workflow_file(workflow_file(name), most_tokens)
+
+
+def workflow_notes(name: str) -> list[str]:
+    """Return what is read no more of a workflow's file, with its lines.
+
+    Raises:
+        InputError: there is no such workflow, or its file is wrong.
+    """
+    return list(deprecations(workflow_file(name), *_read_workflow(name)))
+
+
+def declared_facts(name: str) -> Declared:
+    """Return what decides about the API that a workflow belongs on; its SLA may come from `BACKCAST_SLA`.
+
+    Raises:
+        InputError: there is no such workflow, or its file is wrong.
+    """
+    return replace(facts_of(load_workflow(name)), sla=workflow_sla(name))
 
 
 def load_prompt(workflow: str, version: str) -> PromptVersion:
@@ -268,8 +280,8 @@ def _report_settings(workflow: str, found: Mapping[str, Found]) -> ReportSetting
     others = [name for name in workflow_names() if name != workflow]
     if beside is not None and beside not in others:
         raise InputError(
-            f"{workflow_file(workflow)}: report.beside: {beside!r} is no other workflow. "
-            f"Name one of {', '.join(others) or 'none'}."
+            f"{workflow_file(workflow)}:{found['report.beside'].line or 1}: report.beside: {beside!r} is no other "
+            f"workflow. Name one of {', '.join(others) or 'none'}."
         )
     return ReportSettings(first=found["report.first"].value, beside=beside)
 
@@ -362,7 +374,7 @@ def _repository(workflow: str, found: Found) -> str:
     # A wheel may be installed below a repository, which holds it and yet has nothing to do with its examples.
     if holder is None or folder.is_relative_to(_EXAMPLES):
         raise InputError(
-            f"Which repository is meant? {folder / 'workflow.yaml'} says '.', the repository that holds it, and no "
+            f"Which repository is meant? {folder / 'workflow.yaml'} means '.', the repository that holds it, and no "
             "repository does. Name one in the DAG run's form, in BACKCAST_REPOSITORY, or in a workflow of your own."
         )
     return str(holder)

@@ -1,7 +1,8 @@
-"""Holds a YAML text against a JSON schema, and says on which line something is wrong, or stands."""
+"""Holds a YAML text against a JSON schema, and says on which line something is wrong, or stands, and what to write."""
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
 def schema_errors(text: str, schema: Mapping[str, Any]) -> list[tuple[int, str]]:
     """Return what is wrong, with the lines counted from 1, in the order of the lines.
 
-    What lacks something is reported where it begins; a key that should not be there, where it stands.
+    What lacks something is reported where it begins; a key that should not be there, or stands twice, where it stands.
+    What to write instead is what the schema's descriptions say.
     """
     root = yaml.compose(text, yaml.SafeLoader)
     errors = jsonschema.Draft202012Validator(schema).iter_errors(yaml.safe_load(text))
-    return sorted((_line(root, error), _message(error)) for error in errors)
+    return sorted([*_repeated(root, ""), *(found for error in errors for found in _found(root, error))])
 
 
 def key_lines(text: str) -> dict[str, int]:
@@ -32,6 +34,13 @@ def line_at(text: str, path: Iterable[str | int]) -> int:
     return node.start_mark.line + 1 if node is not None else 1
 
 
+def closest(word: str, known: Iterable[str]) -> str:
+    """Return, as a sentence, which of the known words may be meant, or which there are."""
+    words = sorted(known)
+    match = get_close_matches(word, words, n=1)
+    return f"Did you mean {match[0]!r}?" if match else f"Write one of {', '.join(words) or 'none'}."
+
+
 def _key_lines(node: yaml.Node | None, before: str) -> Iterator[tuple[str, int]]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
@@ -39,17 +48,43 @@ def _key_lines(node: yaml.Node | None, before: str) -> Iterator[tuple[str, int]]
             yield from _key_lines(value, f"{before}{key.value}.")
 
 
-def _message(error: jsonschema.ValidationError) -> str:
-    path = error.json_path.removeprefix("$").removeprefix(".")
-    return f"{path}: {error.message}" if path else error.message
+def _repeated(node: yaml.Node | None, before: str) -> Iterator[tuple[int, str]]:
+    """Yield the keys that stand twice, of which YAML would take the last without a word."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for key, value in node.value:
+        if key.value in seen:
+            yield key.start_mark.line + 1, f"{before}{key.value}: it stands twice. Keep one of both."
+        seen.add(key.value)
+        yield from _repeated(value, f"{before}{key.value}.")
 
 
-def _line(root: yaml.Node | None, error: jsonschema.ValidationError) -> int:
+def _found(root: yaml.Node | None, error: jsonschema.ValidationError) -> Iterator[tuple[int, str]]:
     node = _at(root, error.absolute_path)
+    known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
     if error.validator == "additionalProperties" and isinstance(node, yaml.MappingNode):
-        known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
-        node = next((key for key, _ in node.value if key.value not in known), node)
-    return node.start_mark.line + 1 if node is not None else 1
+        for name, line in {key.value: key.start_mark.line + 1 for key, _ in node.value}.items():
+            if name not in known:
+                yield line, _at_path(error, f"{name!r} is no key here. {closest(name, known)}")
+        return
+    yield (node.start_mark.line + 1 if node is not None else 1), _at_path(error, _message(error, known))
+
+
+def _at_path(error: jsonschema.ValidationError, message: str) -> str:
+    path = error.json_path.removeprefix("$").removeprefix(".")
+    return f"{path}: {message}" if path else message
+
+
+def _message(error: jsonschema.ValidationError, known: Mapping[str, Any]) -> str:
+    about: Mapping[str, Any] = error.schema if isinstance(error.schema, dict) else {}
+    message = error.message
+    if error.validator == "required":
+        lacking = next((name for name in known if message.startswith(f"{name!r} ")), None)
+        about = known[lacking] if lacking else {}
+    elif error.validator == "pattern":
+        message = f"{error.instance!r} is not of the form that is read here"
+    return " ".join(filter(None, (f"{message}.", about.get("description"))))
 
 
 def _at(node: yaml.Node | None, path: Iterable[str | int]) -> yaml.Node | None:

@@ -83,7 +83,8 @@ def batch_dags(parsed: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_dag_file_parses_and_serialises(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
-    assert set(parsed["dags"]) == {"nightly_tech_debt", "reconcile_batches", "refine_prompt", "weekly_code_audit"}
+    names = {"nightly_tech_debt", "pre_merge_review", "reconcile_batches", "refine_prompt", "weekly_code_audit"}
+    assert set(parsed["dags"]) == names
 
 
 def test_every_dag_says_what_it_is_and_who_owns_it(parsed: dict[str, Any]) -> None:
@@ -182,6 +183,16 @@ def test_how_long_an_approval_may_take_can_be_told(tmp_path: Path) -> None:
     parsed = parse(tmp_path, BACKCAST_APPROVAL_TIMEOUT="90m")
     assert parsed["errors"] == {}
     assert parsed["dags"]["refine_prompt"]["asks"]["approve"]["within"] == 5400
+
+
+def test_a_review_is_one_task_that_starts_only_when_somebody_asks_and_is_not_paid_for_again_by_itself(
+    parsed: dict[str, Any],
+) -> None:
+    dag = parsed["dags"]["pre_merge_review"]
+    assert (dag["schedule"], dag["starts_paused"], dag["deadlines"]) == ("None", False, [])
+    assert dag["tags"] == ["backcast", "synchronous"]
+    assert dag["tasks"] == {"review": {"retries": 0, "downstream": [], "trigger_rule": "all_success"}}
+    assert set(dag["params"]) == {"repository", "base", "head", "fail_on", "model", "prompt", "max_usd"}
 
 
 def test_a_report_is_submitted_at_the_slots_that_its_due_time_leaves(parsed: dict[str, Any]) -> None:

@@ -117,7 +117,7 @@ must:
     file = case("a_run", DOCUMENT, labels) / "expected.yaml"
     assert [(line, message.split(":")[0]) for line, message in said_of(file)] == [
         (1, "path"),
-        (2, "Additional properties are not allowed ('colour' was unexpected)"),
+        (2, "'colour' is no key here. Write one of about, may, must, must_not, path."),
         (4, "must[0]"),
         (5, "must[1].lines[0]"),
         (6, "must[2].lines"),

@@ -172,7 +172,8 @@ def test_check_passes_what_can_hold_and_fails_what_cannot(workflows: Callable[[s
     workflows("sla: 30h", "sla: 24h")
     done = backcast("check")
     assert done.exit_code == 1
-    assert "nightly_tech_debt: An SLA of 24 h cannot hold" in done.stderr
+    assert "nightly_tech_debt/workflow.yaml:5: sla: An SLA of 24 h cannot hold" in done.stderr
+    assert "Write 25h10m or more. Or write `opportunistic: true`" in done.stderr
 
 
 def test_check_says_what_is_started_by_hand(workflows: Callable[[str, str], None]) -> None:
@@ -182,7 +183,7 @@ def test_check_says_what_is_started_by_hand(workflows: Callable[[str, str], None
 
 def test_a_plan_reads_the_rate_that_a_workflow_allows_for_rescue(workflows: Callable[[str, str], None]) -> None:
     workflows(
-        "rounds: 2", "rounds: 2\nrescue:\n  requests_per_minute: 5\n  tokens_per_minute: 1000\nevery: 2h\nslots: 1"
+        "prompt: v1", "prompt: v1\nrescue:\n  requests_per_minute: 5\n  tokens_per_minute: 1000\nevery: 2h\nslots: 1"
     )
     done = backcast("plan", "nightly_tech_debt")
     assert "NOT guaranteed" in done.stdout

@@ -97,7 +97,7 @@ def test_each_mistake_in_a_workflow_file_is_said_with_its_line(tmp_path: Path, m
     text = file.read_text().splitlines()
     said = str(raised.value).splitlines()[1:]
     assert [line.removeprefix(f"{file}:").split(": ")[:2] for line in said] == [
-        ["2", "'model' is a required property"],
+        ["3", "'model' is a required property. The model that answers."],
         [str(text.index("sla: soon") + 1), "sla"],
         [str(text.index("  colour: red") + 1), "source"],
         [str(text.index("  include: [1]") + 1), "source.include[0]"],
@@ -127,5 +127,5 @@ def test_a_report_may_show_only_another_workflow_beside_it(tmp_path: Path, monke
         with pytest.raises(InputError, match=rf"report.beside: '{wrong}' is no other workflow. Name one of {WORKFLOW}"):
             run_settings("weekly_code_audit", {})
     file.write_text(good.replace("first: worst", "first: best"))
-    with pytest.raises(InputError, match=r"workflow.yaml:11: report.first: 'best' is not one of"):
+    with pytest.raises(InputError, match=r"workflow.yaml:12: report.first: 'best' is not one of"):
         load_workflow("weekly_code_audit")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Final
@@ -19,6 +19,7 @@ from backcast.domain.sla import (
     most_at_once,
     require_feasible,
     whole_rounds,
+    with_hoped_window,
     worst_case,
 )
 
@@ -39,6 +40,7 @@ class Wish:
         due: when a report is due; None for a rolling intake.
         every: how far apart slots are wished to be; None: as far as is safe.
         most_slots: at most so many slots before each due time.
+        opportunistic: a batch is tried for as long as there is, when the SLA is too short for a whole window.
     """
 
     sla: timedelta
@@ -48,6 +50,7 @@ class Wish:
     due: Due | None = None
     every: timedelta | None = None
     most_slots: int | None = None
+    opportunistic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +101,29 @@ def make_plan(wish: Wish, now: datetime) -> Plan:
         SlaError: the SLA cannot hold, whatever is done; the message names the smallest that can.
     """
     terms = Terms(wish.sla, wish.window, drain(wish.work, wish.rate))
-    waits = timedelta() if wish.due else SHORTEST_INTERVAL
+    if wish.opportunistic:
+        terms = with_hoped_window(terms)
+    waits = timedelta() if wish.due or wish.opportunistic else SHORTEST_INTERVAL
     require_feasible(terms, waits)
     # What does not fit is rescued in parts, as far as it can be.
     fitting = terms if terms.sla >= terms.minimum_sla + waits else terms.with_drain(timedelta())
-    schedule = schedule_of(fitting, wish.due, wish.every, wish.most_slots)
+    # What is only tried is tried as early as it may be; a later slot would have less time.
+    most_slots = wish.most_slots or (1 if terms.window < wish.window else None)
+    schedule = schedule_of(fitting, wish.due, wish.every, most_slots)
     slots = list(takewhile(lambda slot: slot.at < now + HORIZON, schedule.slots(now)))
     runs = tuple(PlannedRun(slot.at, cutoffs(fitting, slot.deadline)) for slot in slots)
     served = [run for run in runs if run.cutoffs.deadline == runs[0].cutoffs.deadline]
     last = served[-1]
+    # Whatever is hoped for, the API promises nothing before its own window ends.
+    promised = replace(fitting, window=wish.window)
     return Plan(
         terms=terms,
         schedule=schedule,
         runs=runs,
-        worst=tuple(worst_case(fitting, last.at, last.cutoffs.deadline)),
+        worst=tuple(worst_case(promised, last.at, last.cutoffs.deadline)),
         missing=missing_reserve(terms, wish.every) if wish.every else timedelta(),
         runs_at_once=most_at_once((run.at, run.cutoffs.deadline) for run in runs),
-        rounds=whole_rounds(fitting),
+        rounds=whole_rounds(promised),
         batches=batches_to_split_into(terms.drain, terms.buffer),
         faster_by=faster_by(_demands(wish, terms, runs), wish.rate),
     )

@@ -113,6 +113,27 @@ def require_feasible(terms: Terms, interval: timedelta = timedelta()) -> None:
     )
 
 
+def with_hoped_window(terms: Terms) -> Terms:
+    """Return these terms with as much of the window as the SLA has room for, for a batch that is only tried.
+
+    Raises:
+        SlaError: what is left for it is not worth sending one.
+    """
+    if terms.sla >= terms.minimum_sla:
+        return terms
+    # What cannot all be answered synchronously in time is rescued in parts, as in any other run.
+    for needed in (terms.reserve, terms.with_drain(timedelta()).reserve):
+        # Every minute counts here, so that publishing is not counted among what may be used up before it.
+        hoped = terms.sla - needed - terms.publish
+        if hoped >= terms.min_batch_time:
+            return replace(terms, window=min(terms.window, hoped))
+    smallest = terms.with_drain(timedelta()).reserve + terms.publish + terms.min_batch_time
+    raise SlaError(
+        f"An SLA of {told(terms.sla)} leaves no time to try a batch. Write {written(smallest)} or more, or leave out "
+        "`opportunistic`."
+    )
+
+
 def choose_interval(terms: Terms) -> timedelta | None:
     """Return the longest part of a day that leaves the reserve, or None when none does."""
     return next((interval for interval in _INTERVALS if interval <= terms.longest_interval), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backcast.orchestration.deadlines import deadline_alerts
-from backcast.orchestration.form import batch_params, default_args, documentation
+from backcast.orchestration.form import batch_params, default_args, documentation, documentation_of_broken
 from backcast.orchestration.tasks import (
     a_round,
     collect,
@@ -18,20 +18,27 @@ from backcast.orchestration.tasks import (
     resubmit_failures,
 )
 from backcast.orchestration.timetable import runs_at_once, schedule_for
+from backcast.services.scheduling import why_broken
+from backcast.settings import load_workflow
 
 
 def batch_dag(workflow: str) -> dict[str, Any]:
-    """Return the arguments of Airflow's `DAG` for a workflow: its id is the workflow's name."""
+    """Return the arguments of Airflow's `DAG` for a workflow: its id is the workflow's name.
+
+    That of a workflow which cannot be used has no schedule, says why on its page, and is tagged `broken`. With an error
+    in its place, Airflow would stop to work on its runs, whose batches are paid for.
+    """
+    broken = why_broken(workflow)
     return {
         "dag_id": workflow,
         "schedule": schedule_for(workflow),
         "catchup": False,
         "max_active_runs": runs_at_once(workflow),
         "deadline": deadline_alerts(workflow),
-        "default_args": default_args(),
+        "default_args": default_args(0 if broken else load_workflow(workflow).get("priority", 0)),
         "params": batch_params(),
-        "tags": ["backcast", "batch"],
-        "doc_md": documentation(workflow),
+        "tags": ["backcast", "batch", *(["broken"] if broken else [])],
+        "doc_md": documentation_of_broken(workflow, broken) if broken else documentation(workflow),
     }
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
 from backcast.services.scheduling import scheduling_of
 from backcast.settings import load_workflow
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-def default_args() -> dict[str, Any]:
-    """Return the arguments of every task: an owner, and retries for what may pass by itself."""
+
+def default_args(priority: int) -> dict[str, Any]:
+    """Return the arguments of every task: an owner, retries for what may pass by itself, and who goes first."""
     return {
+        "priority_weight": 1 + priority,
+        # Airflow's own rule adds what comes after a task, by which a long DAG would go before an important one.
+        "weight_rule": "absolute",
         "owner": "backcast",
         "retries": 3,
         "retry_delay": timedelta(seconds=30),
@@ -104,12 +110,22 @@ def batch_params() -> dict[str, Param]:
     }
 
 
+def documentation_of_broken(workflow: str, why: str) -> str:
+    """Return what the DAG's page says of a workflow that cannot be used."""
+    quoted = "\n".join(f"    {line}" for line in why.splitlines())
+    return (
+        f"### {workflow.replace('_', ' ')}\n\n**It has no schedule, and no run of it can be opened: the workflow is "
+        f"broken.**\n\n{quoted}\n\nRuns that are open go on. `backcast check` says whether it is mended."
+    )
+
+
 def documentation(workflow: str) -> str:
     """Return what the DAG's page says of it."""
     declared, scheduling = load_workflow(workflow), scheduling_of(workflow)
     starts = f"It {scheduling.schedule}." if scheduling.schedule else f"It has no schedule. {scheduling.why_not}"
     return (
-        f"### {declared['name'].replace('_', ' ')}\n\n{declared['description']}\n\n**{starts}**\n\n"
+        f"### {declared['name'].replace('_', ' ')}\n\n"
+        f"{declared['description']}{_for_whom(declared)}\n\n**{starts}**\n\n"
         "Proves its prompt on a sample, which is answered at once, unless it has passed before. Then it sends one "
         "request a document to the Message Batches API, at half the price, and waits without a worker slot. "
         "What fails goes again in a second round. What no batch has answered when the clock allows no more is answered "
@@ -120,3 +136,8 @@ def documentation(workflow: str) -> str:
         "task is safe: a batch that was sent is found again, and not paid twice. Of a rescue that is cleared while it "
         "runs, the calls under way may be."
     )
+
+
+def _for_whom(declared: Mapping[str, Any]) -> str:
+    consumers = declared.get("consumers", [])
+    return f" For {', '.join(consumers)}." if consumers else ""

@@ -25,7 +25,9 @@ def open_run(workflow: str) -> Any:
         from backcast.orchestration import clients
         from backcast.orchestration.deadlines import settings_in_time
         from backcast.services.open_run import open_run as service
+        from backcast.services.routing import require_batch
 
+        require_batch(workflow)
         context = get_current_context()
         dag_run = context["dag_run"]
         settings, start_by = settings_in_time(workflow, dag_run, context["params"])

@@ -12,6 +12,7 @@ from backcast.domain.errors import InputError
 from backcast.domain.plan import Plan, Wish, make_plan
 from backcast.domain.pricing import Usage, batch_cost, synchronous_cost
 from backcast.domain.schedule import parse_due
+from backcast.services.routing import require_batch
 from backcast.settings import load_model, load_workflow
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "tokens_per_minute": Rate().tokens_per_minute,
     "model": "claude-sonnet-5-5",
 }
+_OF_THE_FILE: Final = ("sla", "every", "due", "slots", "model", "opportunistic")
 # What fails once and goes again, of what was sent.
 _FAILURES: Final = Decimal("0.08")
 
@@ -62,8 +64,11 @@ def plan_ahead(workflow: str | None, given: Mapping[str, Any], now: datetime) ->
         now: the time in UTC.
 
     Raises:
-        InputError: a value cannot be used, or the SLA cannot hold; the message says what to write.
+        InputError: a value cannot be used, the SLA cannot hold, or the workflow is not for batches; the message says
+            what to write.
     """
+    if workflow is not None:
+        require_batch(workflow)
     try:
         values = {
             **DEFAULTS,
@@ -71,7 +76,7 @@ def plan_ahead(workflow: str | None, given: Mapping[str, Any], now: datetime) ->
             **_known(given),
         }
         wish = _wish(values)
-        return Planned(wish, make_plan(wish, now), _cost(values))
+        return Planned(wish, make_plan(wish, now), usual_cost(values))
     except ValueError as error:
         raise InputError(str(error)) from error
 
@@ -84,7 +89,7 @@ def _declared(workflow: str | None) -> dict[str, Any]:
     if workflow is None:
         return {}
     declared = load_workflow(workflow)
-    wanted = {name: declared[name] for name in ("sla", "every", "due", "slots", "model") if name in declared}
+    wanted = {name: declared[name] for name in _OF_THE_FILE if name in declared}
     rescue: dict[str, Any] = declared.get("rescue", {})
     return wanted | rescue
 
@@ -99,10 +104,12 @@ def _wish(values: Mapping[str, Any]) -> Wish:
         due=parse_due(values["due"]) if values.get("due") else None,
         every=parse_duration(values["every"]) if values.get("every") else None,
         most_slots=values.get("slots"),
+        opportunistic=values.get("opportunistic", False),
     )
 
 
-def _cost(values: Mapping[str, Any]) -> Cost:
+def usual_cost(values: Mapping[str, Any]) -> Cost:
+    """Return what so many requests cost, of `values` by the names of `DEFAULTS`; what fails goes again."""
     model = load_model(values["model"])
     usage = Usage(input_tokens=values["input_tokens"], output_tokens=values["output_tokens"])
     times = values["requests"] * (1 + _FAILURES)

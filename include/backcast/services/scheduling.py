@@ -10,6 +10,7 @@ from backcast.domain.errors import InputError
 from backcast.domain.schedule import Slot
 from backcast.domain.slots import deadline_of_slot, is_last, start_by
 from backcast.services.planning import plan_ahead
+from backcast.services.routing import require_batch
 from backcast.settings import load_workflow, schedules_on
 
 if TYPE_CHECKING:
@@ -54,6 +55,15 @@ def scheduling_of(workflow: str) -> Scheduling:
     if plan is None:
         return _none("Its `workflow.yaml` names neither `due` nor `every`.")
     return Scheduling(plan.schedule, None, plan.runs_at_once + _MORE_AT_ONCE)
+
+
+def why_broken(workflow: str) -> str | None:
+    """Return why no run of a workflow can be submitted as a batch: its file is wrong, or it is not for batches."""
+    try:
+        require_batch(workflow)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,124 @@
+"""Reads `workflow.yaml`, and says for each mistake in it where it is and what to write instead."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from backcast.domain.durations import parse_duration
+from backcast.domain.errors import InputError
+from backcast.domain.routing import Declared, contradictions
+from backcast.domain.schedule import parse_due
+from backcast.domain.sla import Terms
+from backcast.yaml_errors import closest, key_lines, schema_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    Values = Mapping[str, Any]
+
+SCHEMA: Final = "workflow.schema.json"
+
+
+@cache
+def workflow_schema() -> dict[str, Any]:
+    """Return the JSON schema of workflow files."""
+    schema: dict[str, Any] = json.loads((resources.files("backcast") / SCHEMA).read_text(encoding="utf-8"))
+    return schema
+
+
+def read_workflow_file(path: Path, most_tokens: Mapping[str, int]) -> tuple[dict[str, Any], str]:
+    """Return what a workflow declares, and the text that declares it.
+
+    Args:
+        path: `NAME/workflow.yaml`.
+        most_tokens: how many tokens an answer of each known model may have.
+
+    Raises:
+        InputError: there is no such file, or it is wrong; the message names each mistake with its line.
+    """
+    name = path.parent.name
+    try:
+        text = path.read_text(encoding="utf-8")
+        declared = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise InputError(f"There is no workflow {name!r}: {path} does not exist.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {error}") from error
+    wrong = schema_errors(text, workflow_schema())
+    if not wrong:
+        lines = key_lines(text)
+        found = _mistakes(name, declared, most_tokens)
+        wrong = sorted((lines.get(key, 1), f"{key}: {message}") for key, message in found)
+    if wrong:
+        listed = "\n".join(f"{path}:{line}: {message}" for line, message in wrong)
+        raise InputError(f"{name} is no workflow that can be used:\n{listed}")
+    return dict(declared), text
+
+
+def deprecations(path: Path, declared: Values, text: str) -> Iterator[str]:
+    """Yield what is still accepted in a file but read no more, with its line."""
+    for key, about in workflow_schema()["properties"].items():
+        if about.get("deprecated") and key in declared:
+            yield f"{path}:{key_lines(text)[key]}: {key}: {about['description']}"
+
+
+def facts_of(declared: Values) -> Declared:
+    """Return what a file without mistakes says about the API that the workflow belongs on."""
+    return Declared(
+        sla=parse_duration(declared["sla"]),
+        blocking=declared.get("blocking", False),
+        client_tools=tuple(declared.get("client_tools", ())),
+        server_tools=tuple(declared.get("server_tools", ())),
+        opportunistic=declared.get("opportunistic", False),
+        due=parse_due(declared["due"]) if "due" in declared else None,
+        every=parse_duration(declared["every"]) if "every" in declared else None,
+        slots=declared.get("slots"),
+    )
+
+
+def _mistakes(folder: str, declared: Values, most_tokens: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Yield what a schema cannot say, each with the key where it stands."""
+    if declared["name"] != folder:
+        yield "name", f"its folder is called {folder!r}. Write that, or rename the folder."
+    unreadable = [
+        (key, why)
+        for key, read in _READ.items()
+        if key in declared and (why := _why_not(read, declared[key])) is not None
+    ]
+    yield from unreadable
+    if not unreadable:
+        yield from contradictions(facts_of(declared))
+    yield from _mistakes_about_the_model(declared["model"], declared["max_tokens"], most_tokens)
+    budget = declared.get("budget", {})
+    if "retries" in budget and "run" in budget and budget["retries"] > budget["run"]:
+        yield "budget.retries", f"it is a part of budget.run, {budget['run']}. Write at most that."
+
+
+def _mistakes_about_the_model(model: str, max_tokens: int, most_tokens: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    if model not in most_tokens:
+        yield "model", f"{model!r} is not known here. {closest(model, most_tokens)}"
+    elif max_tokens > most_tokens[model]:
+        yield "max_tokens", f"an answer of {model} has at most {most_tokens[model]} tokens. Write at most that."
+
+
+def _why_not(read: Callable[[str], object], text: str) -> str | None:
+    try:
+        read(text)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+_READ: Final[Mapping[str, Callable[[str], object]]] = {
+    "sla": lambda text: Terms(parse_duration(text)),
+    "every": parse_duration,
+    "due": parse_due,
+}
