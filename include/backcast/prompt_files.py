@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from jsonschema import Draft202012Validator, SchemaError
@@ -30,6 +31,25 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in _DIGITS.split(name)]
 
 
+@dataclass(frozen=True, slots=True)
+class PromptFiles:
+    """Where the parts of a version stand: its system prompt, what is around a document, and the answer schema."""
+
+    system: Path
+    document: Path
+    schema: Path
+
+
+def files_of(folder: Path, version: str) -> PromptFiles:
+    """Return where a version of the prompt of the workflow in this folder stands, whether or not it is there."""
+    prompts = folder / "prompts"
+    return PromptFiles(
+        system=prompts / f"{version}{_SUFFIX}",
+        document=prompts / f"{DOCUMENT}{_SUFFIX}",
+        schema=_first(prompts / f"{version}.schema.json", folder / "schema.json"),
+    )
+
+
 def read_prompt(folder: Path, version: str) -> PromptVersion:
     """Return a version of the prompt of the workflow in this folder.
 
@@ -44,11 +64,12 @@ def read_prompt(folder: Path, version: str) -> PromptVersion:
     if version not in known:
         there = f"Its versions are {', '.join(known)}." if known else "It has no versions."
         raise InputError(f"{prompts} has no {version}{_SUFFIX}. {there}")
-    schema = _schema(_first(prompts / f"{version}.schema.json", folder / "schema.json"))
+    files = files_of(folder, version)
+    schema = _schema(files.schema)
     prompt = PromptVersion(
         version=version,
-        system_template=_read(prompts / f"{version}{_SUFFIX}"),
-        document_template=_read(prompts / f"{DOCUMENT}{_SUFFIX}"),
+        system_template=_read(files.system),
+        document_template=_read(files.document),
         answer_schema=_compact(schema),
         simplified_template=_read(prompts / f"{SIMPLIFIED}{_SUFFIX}", optional=True),
         examples=_examples(_first(prompts / f"{version}.examples", folder / "examples"), schema),

@@ -24,7 +24,7 @@ from backcast.domain.sampling import SampleTerms
 from backcast.domain.workflow import Budget, RunSettings
 from backcast.precedence import Found, Layers, Origin, Setting
 from backcast.prompt_files import read_prompt, versions_in
-from backcast.workflow_files import deprecations, facts_of, read_workflow_file
+from backcast.workflow_files import SCHEMA, deprecations, facts_of, read_workflow_file
 from backcast.yaml_errors import key_lines
 
 if TYPE_CHECKING:
@@ -102,6 +102,29 @@ def workflows_folder() -> Path:
     if configured:
         return Path(configured)
     return _EXAMPLES if _EXAMPLES.is_dir() else _PACKAGE.parent / "workflows"
+
+
+def own_workflows_folder() -> Path:
+    """Return where workflows of one's own may be written.
+
+    Raises:
+        InputError: those that a wheel brings are examples, which the next installation replaces.
+    """
+    folder = workflows_folder()
+    if folder == _EXAMPLES:
+        raise InputError("Where are your workflows to be? Set BACKCAST_WORKFLOWS to a folder of your own.")
+    return folder
+
+
+def checkout_dags() -> Path | None:
+    """Return the folder of the DAG files in a checkout of this project; None in a wheel."""
+    folder = _PACKAGE.parents[1] / "dags"
+    return None if _EXAMPLES.is_dir() or not folder.is_dir() else folder
+
+
+def schema_file() -> Path:
+    """Return where the schema of workflow files stands, for editors."""
+    return _PACKAGE / SCHEMA
 
 
 def reports_folder() -> Path:

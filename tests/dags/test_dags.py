@@ -31,6 +31,7 @@ plain = {
         "owner": dag.owner, "tags": sorted(dag.tags), "doc_md": dag.doc_md, "catchup": dag.catchup,
         "schedule": str(dag.schedule),
         "max_active_runs": dag.max_active_runs, "starts_paused": dag.is_paused_upon_creation,
+        "weights": sorted({(task.priority_weight, task.weight_rule.name) for task in dag.tasks}),
         "params": {name: dag.params.get_param(name).dump() for name in dag.params},
         "tasks": {task.task_id: {"retries": task.retries, "downstream": sorted(task.downstream_task_ids),
                                  "trigger_rule": task.trigger_rule.value} for task in dag.tasks},
@@ -52,7 +53,7 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return parse(tmp_path_factory.mktemp("airflow"))
 
 
-def parse(home: Path, **settings: str) -> dict[str, Any]:
+def parse(home: Path, dags: Path = PROJECT / "dags", **settings: str) -> dict[str, Any]:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("BACKCAST_")},
         **settings,
@@ -62,7 +63,7 @@ def parse(home: Path, **settings: str) -> dict[str, Any]:
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
     }
     done = subprocess.run(
-        [sys.executable, "-c", PARSE, str(PROJECT / "dags")],
+        [sys.executable, "-c", PARSE, str(dags)],
         env=environment,
         capture_output=True,
         text=True,
@@ -230,6 +231,53 @@ def test_a_dag_whose_sla_cannot_hold_loads_without_a_schedule_and_says_why(tmp_p
     dag = parsed["dags"]["nightly_tech_debt"]
     assert dag["schedule"] == "None"
     assert "An SLA of 24 h cannot hold" in dag["doc_md"]
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A workflow that was just made, an important one, one with a mistake, and one for which somebody waits."""
+    home = tmp_path_factory.mktemp("mixed")
+    workflows, dags = home / "workflows", home / "dags"
+    shutil.copytree(PROJECT / "include" / "workflows", workflows)
+    dags.mkdir()
+    backcast = [sys.executable, "-m", "backcast", "new-workflow", "--dags", str(dags)]
+    for name in ("made", "important", "mistaken", "waited_for"):
+        environment = {**os.environ, "BACKCAST_WORKFLOWS": str(workflows)}
+        subprocess.run([*backcast, name], env=environment, check=True, capture_output=True)
+    for name, line, instead in (
+        ("important", "sla: 30h", "sla: 30h\npriority: 5"),
+        ("mistaken", "sla: 30h", "slaa: 30h"),
+        ("waited_for", "due: Mon-Fri 08:00 Europe/Berlin", "blocking: true"),
+    ):
+        file = workflows / name / "workflow.yaml"
+        file.write_text(file.read_text().replace(line, instead))
+    return parse(home, dags, BACKCAST_WORKFLOWS=str(workflows))
+
+
+def test_a_workflow_that_was_just_made_has_a_dag_like_any_other(mixed: dict[str, Any], parsed: dict[str, Any]) -> None:
+    made, shipped = mixed["dags"]["made"], parsed["dags"]["nightly_tech_debt"]
+    assert made["tasks"] == shipped["tasks"]
+    assert made["summary"] == shipped["summary"]
+    assert made["tags"] == ["backcast", "batch"]
+
+
+def test_a_broken_workflow_breaks_its_own_dag_only_which_says_why(mixed: dict[str, Any]) -> None:
+    # With an import error instead, Airflow would stop to work on its runs, whose batches are paid for.
+    assert mixed["errors"] == {}
+    assert set(mixed["dags"]) == {"made", "important", "mistaken", "waited_for"}
+    broken = {name: dag for name, dag in mixed["dags"].items() if "broken" in dag["tags"]}
+    assert set(broken) == {"mistaken", "waited_for"}
+    assert all(
+        (dag["schedule"], dag["deadlines"] == []) == ("None", name == "mistaken") for name, dag in broken.items()
+    )
+    assert "mistaken/workflow.yaml:6: 'slaa' is no key here. Did you mean 'sla'?" in broken["mistaken"]["doc_md"]
+    assert "waited_for is not for batches. Somebody waits, at most 30 h" in broken["waited_for"]["doc_md"]
+    assert broken["mistaken"]["tasks"] == mixed["dags"]["made"]["tasks"]
+
+
+def test_tasks_of_a_higher_priority_go_first_whatever_comes_after_them(mixed: dict[str, Any]) -> None:
+    assert [each[0] for each in mixed["dags"]["important"]["weights"]] == [6]
+    assert [each[0] for each in mixed["dags"]["made"]["weights"]] == [1]
 
 
 def test_schedules_can_be_switched_off_but_not_the_watch_over_what_was_sent(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""A workflow that `backcast new-workflow` makes is whole, and runs a night at once."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.stepped_night import SteppedNight
+from tests.support import git
+
+from backcast.cli import main
+from backcast.services.collect import collect
+from backcast.services.gate import gate
+from backcast.services.open_run import open_run
+from backcast.settings import load_workflow, run_settings, workflow_file, workflows_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from backcast.ledger.connection import Ledger
+
+
+@pytest.fixture
+def dags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for DAG files, beside workflows of this test's own."""
+    shutil.copytree(workflows_folder(), tmp_path / "workflows")
+    monkeypatch.setenv("BACKCAST_WORKFLOWS", str(tmp_path / "workflows"))
+    git(tmp_path, "init", "-q")
+    (tmp_path / "dags").mkdir()
+    return tmp_path / "dags"
+
+
+def new(name: str, dags: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["new-workflow", name, "--dags", str(dags), *arguments])
+
+
+def test_what_is_made_passes_the_check_and_its_dag_file_is_short(dags: Path) -> None:
+    done = new("license_review", dags, "--like", "weekly_code_audit")
+    assert done.exit_code == 0, done.output
+    folder = workflow_file("license_review").parent
+    files = ["prompts/document.md.j2", "prompts/v1.md.j2", "schema.json", "workflow.yaml"]
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == files
+    assert all(file in done.stdout for file in files)
+    assert len((dags / "license_review.py").read_text().splitlines()) <= 10
+    declared = load_workflow("license_review")
+    assert (declared["name"], declared["slots"], declared["report"]["first"]) == ("license_review", 1, "worst")
+    checked = CliRunner().invoke(main, ["check"])
+    assert checked.exit_code == 0, checked.output
+    assert "license_review: submits 72 h before Mon 08:00 Europe/Berlin" in checked.stdout
+    assert list(folder.parent.glob(".new-*")) == []
+
+
+def test_what_is_made_runs_a_night_to_its_report(dags: Path, ledger: Ledger, tmp_path: Path) -> None:
+    assert new("nightly_again", dags).exit_code == 0
+    night = SteppedNight(ledger, tmp_path)
+    settings = run_settings("nightly_again", {"repository": str(night.repository)})
+    run_id = open_run(ledger, night.api, night.now, settings, external_key="nightly_again/1")
+    collect(ledger, night.now, run_id, cache=tmp_path)
+    gate(ledger, night.api, night.now, run_id)
+    run = night.through(run_id)
+    assert (run["workflow"], run["state"], run["answered"], run["unanswered"]) == ("nightly_again", "published", 3, 0)
+    assert "reports/nightly_again/" in run["report_path"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("nightly_tech_debt", [], "nightly_tech_debt is there already"),
+        ("reconcile_batches", [], "reconcile_batches.py is there already"),
+        ("Nightly", [], "'Nightly' cannot be a workflow's name"),
+        ("../up", [], "cannot be a workflow's name"),
+        ("a" * 61, [], "write at most 60 of a-z, 0-9 and _"),
+        ("mine", ["--like", "nobody"], "There is no workflow 'nobody' to begin with. There are "),
+        ("mine", ["--dags", "/nonexistent"], "/nonexistent is no folder"),
+        ("mine", ["--like", "waited_for"], "waited_for is asked synchronously"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_and_leaves_nothing(
+    dags: Path, name: str, arguments: list[str], said: str
+) -> None:
+    (dags / "reconcile_batches.py").touch()
+    shutil.copytree(workflow_file("nightly_tech_debt").parent, workflows_folder() / "waited_for")
+    file = workflow_file("waited_for")
+    text = file.read_text().replace("name: nightly_tech_debt", "name: waited_for\nblocking: true")
+    file.write_text(text.replace("due: Mon-Fri 08:00 Europe/Berlin\n", ""))
+    before = sorted(workflows_folder().rglob("*"))
+    done = new(name, dags, *arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert sorted(workflows_folder().rglob("*")) == before
+    assert [path.name for path in dags.iterdir()] == ["reconcile_batches.py"]
