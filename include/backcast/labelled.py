@@ -12,6 +12,7 @@ from backcast.domain.errors import InputError
 from backcast.domain.findings import categories_of
 from backcast.domain.golden import Expectation, LabelledDocument
 from backcast.domain.lines import split_lines
+from backcast.domain.records import asks_for_records
 from backcast.settings import workflows_folder
 from backcast.sources.filters import decode
 from backcast.sources.languages import language_by_name, language_by_shebang
@@ -36,6 +37,7 @@ def load_labelled(workflow: str) -> tuple[LabelledDocument, ...]:
     cases = sorted((folder / "sample").glob("*/"))
     if not cases:
         return ()
+    _require_findings(folder / "schema.json")
     categories = _categories(folder / "schema.json")
     documents: list[LabelledDocument] = []
     wrong: list[str] = []
@@ -47,6 +49,18 @@ def load_labelled(workflow: str) -> tuple[LabelledDocument, ...]:
     if wrong:
         raise InputError("\n".join([f"The labelled documents of {workflow} cannot be used:", *wrong]))
     return tuple(documents)
+
+
+def _require_findings(path: Path) -> None:
+    try:
+        records = asks_for_records(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if records:
+        raise InputError(
+            f"{path.parent / 'sample'} cannot be used: labels say which findings are right, and answers by {path} are "
+            "records. Take the folder away; a sample of the run's own documents proves the prompt."
+        )
 
 
 def _categories(path: Path) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from backcast.domain.deadlines import parse_deadline
-from backcast.domain.documents import Selection
+from backcast.domain.documents import Selection, is_url
 from backcast.domain.durations import parse_duration
 from backcast.domain.errors import InputError
 from backcast.domain.pricing import Model, Price
@@ -24,13 +24,14 @@ from backcast.domain.sampling import SampleTerms
 from backcast.domain.workflow import Budget, RunSettings
 from backcast.precedence import Found, Layers, Origin, Setting
 from backcast.prompt_files import read_prompt, versions_in
-from backcast.workflow_files import SCHEMA, deprecations, facts_of, read_workflow_file
+from backcast.workflow_files import FILE_SOURCES, SCHEMA, deprecations, facts_of, read_workflow_file
 from backcast.yaml_errors import key_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
+    from backcast.domain.documents import Source
     from backcast.domain.routing import Declared
     from backcast.domain.workflow import PromptVersion
 
@@ -55,9 +56,12 @@ _OF_A_RUN: Final = (
     Setting("source.kind"),
     Setting("source.repository", parameter="repository", variable="BACKCAST_REPOSITORY", default="."),
     Setting("source.ref", parameter="ref", variable="BACKCAST_REF", default="HEAD"),
+    Setting("source.path", parameter="path", variable="BACKCAST_PATH"),
     Setting("source.include", parameter="include", default=()),
     Setting("source.exclude", parameter="exclude", default=()),
     Setting("source.max_document_bytes", default=200_000),
+    Setting("source.max_pdf_bytes", default=Selection().max_pdf_bytes),
+    Setting("source.max_pdf_pages", default=Selection().max_pdf_pages),
     Setting("source.max_documents", parameter="max_documents", variable="BACKCAST_MAX_DOCUMENTS"),
     Setting("budget.run", parameter="max_usd", variable="BACKCAST_MAX_USD"),
     Setting("budget.retries"),
@@ -331,15 +335,18 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
     value = {name: one.value for name, one in found.items()}
     # Nothing of it is kept for the run, but a mistake in it is better said before anything is paid.
     _report_settings(workflow, found)
+    source, named = _source(workflow, found)
     return RunSettings(
         workflow=workflow,
-        repository=_repository(workflow, found["source.repository"]),
-        ref=str(value["source.ref"]),
+        repository=named,
+        ref=str(value["source.ref"]) if source == "git" else "",
         selection=Selection(
             include=tuple(value["source.include"]),
             exclude=tuple(value["source.exclude"]),
             max_document_bytes=value["source.max_document_bytes"],
             max_documents=_max_documents(value["source.max_documents"]),
+            max_pdf_bytes=value["source.max_pdf_bytes"],
+            max_pdf_pages=value["source.max_pdf_pages"],
         ),
         sla=_sla(found),
         model=load_model(str(value["model"])),
@@ -353,6 +360,7 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
         budget=_budget(value),
         sample=SampleTerms.of({field.name: value[f"sample.{field.name}"] for field in fields(SampleTerms)}),
         deadline=parse_deadline(str(params["deadline"])) if params.get("deadline") else None,
+        source=source,
     )
 
 
@@ -386,6 +394,20 @@ def _usd(name: str, given: object) -> Decimal | None:
     if not amount.is_finite() or amount < 0:
         raise InputError(f"{name} is {given!r}: write an amount in US$ such as 12.50.")
     return amount
+
+
+def _source(workflow: str, found: Mapping[str, Found]) -> tuple[Source, str]:
+    """Return what the documents come from, and its name; a path or URL that a person gives may be of the other kind."""
+    if found["source.kind"].value not in FILE_SOURCES:
+        return "git", _repository(workflow, found["source.repository"])
+    path = found["source.path"]
+    named = str(path.value)
+    if is_url(named):
+        return "object_store", named
+    if path.origin is Origin.FILE:
+        # Relative to the file that names it, not to whatever directory a worker runs in.
+        return "folder", str(workflows_folder().resolve() / workflow / named)
+    return "folder", str(Path(named).expanduser().resolve())
 
 
 def _repository(workflow: str, found: Found) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from backcast.domain.documents import is_url
 from backcast.domain.durations import parse_duration
 from backcast.domain.errors import InputError
 from backcast.domain.routing import Declared, contradictions
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     Values = Mapping[str, Any]
 
 SCHEMA: Final = "workflow.schema.json"
+# Kinds of sources that are named by a path, and what it leads to.
+FILE_SOURCES: Final = {"folder": "folder", "object_store": "URL of an object store"}
 
 
 @cache
@@ -97,9 +100,27 @@ def _mistakes(folder: str, declared: Values, most_tokens: Mapping[str, int]) -> 
     if not unreadable:
         yield from contradictions(facts_of(declared))
     yield from _mistakes_about_the_model(declared["model"], declared["max_tokens"], most_tokens)
+    yield from _mistakes_about_the_source(declared["source"])
     budget = declared.get("budget", {})
     if "retries" in budget and "run" in budget and budget["retries"] > budget["run"]:
         yield "budget.retries", f"it is a part of budget.run, {budget['run']}. Write at most that."
+
+
+def _mistakes_about_the_source(source: Values) -> Iterator[tuple[str, str]]:
+    kind, path = source["kind"], source.get("path")
+    if kind not in FILE_SOURCES:
+        for key in ("path", "max_pdf_bytes", "max_pdf_pages"):
+            if key in source:
+                yield f"source.{key}", f"it is of {' and '.join(FILE_SOURCES)}. Leave it out, or write another kind."
+        return
+    for key in ("repository", "ref"):
+        if key in source:
+            yield f"source.{key}", f"it is of git, and the kind is {kind}. Name what is to be read in source.path."
+    if path is None:
+        yield "source.kind", f"nobody says which {FILE_SOURCES[kind]} it is. Name it in source.path."
+    elif is_url(path) != (kind == "object_store"):
+        other = next(one for one in FILE_SOURCES if one != kind)
+        yield "source.path", f"{path!r} is no {FILE_SOURCES[kind]}. Write `kind: {other}`, or another path."
 
 
 def _mistakes_about_the_model(model: str, max_tokens: int, most_tokens: Mapping[str, int]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What a request lets an answer say: the categories and the fields of a finding, by the schema that it carries."""
+"""What a request lets an answer say: the fields of a finding, or of a record, by the schema that it carries."""
 
 from __future__ import annotations
 
@@ -21,14 +21,22 @@ _REMEMBERED_PROMPTS = 64
 
 @dataclass(frozen=True)
 class AnswerShape:
-    """The JSON schema of one finding, as text; None lets everything pass, and `{}` has no place for findings."""
+    """The JSON schema of one finding, as text; None lets everything pass, and `{}` has no place for findings.
+
+    `record` is the schema of one record, where an answer is a list of these in place of findings.
+    """
 
     schema: str | None = None
+    record: str | None = None
 
     @cached_property
     def _parsed(self) -> Schema:
         parsed: Schema = json.loads(self.schema or "{}")
         return parsed
+
+    def takes(self, record: dict[str, Any]) -> bool:
+        """Whether a record is as the schema wants it."""
+        return Draft202012Validator(json.loads(self.record or "false")).is_valid(record)
 
     def fitted(self, finding: dict[str, Any]) -> dict[str, Any] | None:
         """The finding with the fields and the category that the schema knows; None when it has no place there."""
@@ -70,7 +78,12 @@ def _shape_in(system: str) -> AnswerShape:
 
 def shape_in(schema: Schema) -> AnswerShape:
     """The shape that the JSON schema of a whole answer asks for."""
+    finding, record = _items(schema, "findings"), _items(schema, "records")
+    return AnswerShape(json.dumps(finding or {}), None if record is None else json.dumps(record))
+
+
+def _items(schema: Schema, name: str) -> dict[str, Any] | None:
     node: Any = schema
-    for step in ("properties", "findings", "items"):
+    for step in ("properties", name, "items"):
         node = node.get(step) if isinstance(node, dict) else None
-    return AnswerShape(json.dumps(node if isinstance(node, dict) else {}))
+    return node if isinstance(node, dict) else None

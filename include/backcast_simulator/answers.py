@@ -9,6 +9,7 @@ import orjson
 
 from backcast_simulator.analyst import analyse
 from backcast_simulator.answer_shape import AnswerShape, shape_of
+from backcast_simulator.extraction import extract
 from backcast_simulator.messages import message
 from backcast_simulator.prompts import find_document, last_user_text
 from backcast_simulator.proposals import propose
@@ -48,7 +49,7 @@ class AnalystAnswerer:
         self._echo = EchoAnswerer()
 
     def answer(self, params: dict[str, Any]) -> str:
-        """The findings as JSON, `{"findings": [...]}`, or the proposal."""
+        """The findings or, where these are asked for, the records as JSON, `{"findings": [...]}`; or the proposal."""
         refinement = refinement_in(params)
         if refinement is not None:
             return propose(refinement)
@@ -59,6 +60,10 @@ class AnalystAnswerer:
 
 
 def _analysis_json(path: str, language: str, text: str, numbers: tuple[int, ...], shape: AnswerShape) -> str:
+    if shape.record is not None:
+        records, unreadable = extract(language, text)
+        taken = [record for record in records if shape.takes(record)]
+        return orjson.dumps({"records": taken, "unreadable": unreadable}).decode()
     findings = analyse(path, language, text, shape)
     for finding in findings if numbers else ():
         finding.update({name: numbers[finding[name] - 1] for name in ("line_start", "line_end") if name in finding})

@@ -118,7 +118,7 @@ def _capabilities() -> dict[str, Any]:
         },
         "effort": {**no, "low": no, "medium": no, "high": no, "xhigh": no, "max": no},
         "image_input": no,
-        "pdf_input": no,
+        "pdf_input": _supported(),
         "server_tools": {**no, "code_execution": no, "web_search": no},
         "structured_outputs": _supported(),
         "thinking": {

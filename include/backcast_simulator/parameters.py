@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from backcast_simulator.pdf import pdf_problem
 from backcast_simulator.structured import requested_schema, schema_problem
 
 MOST_BREAKPOINTS = 4
@@ -89,7 +90,21 @@ def _block(where: str, block: object) -> str | None:
         return f"{where}: Input tag '{kind}' found using 'type' does not match any of the expected tags"
     if kind == "text":
         return _text_block(where, block)
+    if kind == "document" and (problem := _document_source(f"{where}.source", block.get("source"))) is not None:
+        return problem
     return _cache_control(f"{where}.cache_control", block.get("cache_control"))
+
+
+def _document_source(where: str, source: object) -> str | None:
+    if not isinstance(source, dict):
+        return f"{where}: Field required" if source is None else f"{where}: Input should be a valid dictionary"
+    if source.get("type") != "base64":
+        return None
+    problem = _choice(f"{where}.media_type", source.get("media_type"), ("application/pdf",))
+    if problem is not None:
+        return problem
+    what = pdf_problem(source)
+    return None if what is None else f"{where}.data: {what}"
 
 
 def _text_block(where: str, block: dict[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ from xml.sax.saxutils import unescape
 import orjson
 
 from backcast_simulator.json_bodies import written
+from backcast_simulator.pdf import pdf_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,14 +92,15 @@ def whole_text(params: dict[str, Any]) -> str:
 
 def input_tokens(params: dict[str, Any]) -> int:
     """An estimate of the prompt's length in tokens: system prompt, messages and tools."""
-    characters = len(text_of(params.get("system")))
+    characters, pdfs = len(text_of(params.get("system"))), 0
     messages = params.get("messages")
     for message in messages if isinstance(messages, list) else []:
         if isinstance(message, dict):
             characters += len(text_of(message.get("content")))
+            pdfs += pdf_tokens(message.get("content"))
     if params.get("tools"):
         characters += len(orjson.dumps(params["tools"]))
-    return token_count(characters)
+    return token_count(characters) + pdfs
 
 
 def token_count(characters: int) -> int:

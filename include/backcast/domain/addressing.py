@@ -47,7 +47,7 @@ _WHAT_IT_DOES: Final = {
         r"|^\s*(?:\W+ )?(?:human|assistant|system)\s*:\s*(?:ignore|you|the review|answer|\{)"
     ),
     "imitates an answer of the reviewer, or its schema": re.compile(
-        r"""["']findings["']\s*:\s*\[\s*\]|"additionalproperties"\s*:.*"findings"|"findings"\s*:\s*\{\s*"type\""""
+        r"""["'](?:findings|records)["']\s*:\s*\[\s*\]|"additionalproperties"\s*:.*"findings"|"findings"\s*:\s*\{\s*"type\""""
     ),
 }
 _COMMENT: Final = re.compile(r"^[\s#/*;%<!>|\"'-]+")
@@ -75,6 +75,16 @@ def addressed_to_reviewer(path: str, hunks: Iterable[Hunk]) -> Iterator[ReviewFi
                 yield _finding(path, number, text, what, added=added)
             if line[0] != REMOVED:
                 before = text
+
+
+def speaks_to_the_model(text: str) -> str | None:
+    """Return what a document does that no document has to do, line by line; None for what seems to be harmless.
+
+    It knows turns of phrase, in English: whoever words it another way is not found.
+    """
+    lines = text.split("\n")
+    pairs = (f"{line} {after}" for line, after in zip(lines, [*lines[1:], ""], strict=True))
+    return next((what for pair in pairs if (what := _says(pair))), None)
 
 
 def _says(text: str) -> str | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from decimal import Decimal
 
-    from backcast.domain.documents import Selection
+    from backcast.domain.documents import Selection, Source
     from backcast.domain.pricing import Model
 
 
@@ -71,7 +71,8 @@ class RunSettings:
     Without a `deadline` it is due its SLA after it was opened. It is `interim` when the run of a later slot makes the
     report that is due. `structured` asks the API to keep to the answer schema, where the model can. It is of the kind
     `requests` when these bring their own parameters, `sample` when it only scores a prompt, `review` when a diff was
-    reviewed before the run was written down. `let_pass` lets it go on whatever its sample says. The `prompt` is what
+    reviewed before the run was written down. Its documents come from a `source`, and `repository` says which: a path or
+    URL; a `ref` is of git alone. `let_pass` lets it go on whatever its sample says. The `prompt` is what
     the workflow's files declare, in place of which a run uses the active version, unless `prompt_is_given`.
     """
 
@@ -94,11 +95,17 @@ class RunSettings:
     sample: SampleTerms = field(default_factory=SampleTerms)
     let_pass: LetPass | None = None
     prompt_is_given: bool = False
+    source: Source = "git"
 
 
 def content_hash(text: str) -> str:
     """Return the identity of a document's content: the SHA-256 of its text in UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def document_hash(text: str, pdf: bytes | None = None) -> str:
+    """Return the identity of a document's content: of a PDF that of the file, whatever its text layer says."""
+    return content_hash(text) if pdf is None else digest("application/pdf", hashlib.sha256(pdf).hexdigest())
 
 
 def answer_key(content: str, prompt_hash: str, model: str) -> str:

@@ -62,6 +62,7 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
             "kind": settings.kind,
             "sample": json.dumps(asdict(settings.sample)),
             "let_pass": json.dumps(asdict(settings.let_pass)) if settings.let_pass else None,
+            "source": settings.source,
         },
     ).fetchone()
     return row["run_id"] if row else cast("int", find_run(connection, external_key))
@@ -149,6 +150,7 @@ def settings_of(run: Row) -> RunSettings:
         budget=Budget(run=run["max_usd"], month=run["max_usd_a_month"], retries=run["max_usd_for_retries"]),
         structured=run["structured"],
         sample=sample_terms_of(run),
+        source=run["source"],
     )
 
 
@@ -160,9 +162,5 @@ def brings_its_own(row: Row) -> bool:
 def selection_of(run: Row) -> Selection:
     """Return what of its source a run wants."""
     stored: dict[str, Any] = run["selection"]
-    return Selection(
-        include=tuple(stored["include"]),
-        exclude=tuple(stored["exclude"]),
-        max_document_bytes=stored["max_document_bytes"],
-        max_documents=stored["max_documents"],
-    )
+    # What an earlier version did not know has its usual value.
+    return Selection(**{**stored, "include": tuple(stored["include"]), "exclude": tuple(stored["exclude"])})

@@ -81,6 +81,8 @@ CREATE TABLE runs (
     cache_ttl text CHECK (cache_ttl IN ('5m', '1h')),
     -- Why so, in a sentence; null: that was not decided.
     caching text,
+    -- What the repository is, which for the others is a path or a URL.
+    source text NOT NULL DEFAULT 'git' CHECK (source IN ('git', 'folder', 'object_store')),
     CHECK (deadline > opened_at),
     CHECK (state = 'open' OR (commit_id IS NOT NULL AND committed_at IS NOT NULL AND collected IS NOT NULL)),
     CHECK (state <> 'published' OR (published_at IS NOT NULL AND report_path IS NOT NULL)),
@@ -98,7 +100,9 @@ CREATE TRIGGER runs_transition BEFORE UPDATE ON runs FOR EACH ROW
 
 CREATE TABLE contents (
     content_hash text PRIMARY KEY,
-    body text NOT NULL
+    body text NOT NULL,
+    -- Of a PDF the file; the body is its text layer.
+    pdf bytea
 );
 
 CREATE TABLE batches (
@@ -184,6 +188,7 @@ CREATE TABLE documents (
     CHECK (outcome IS NULL OR (outcome IN ('skipped', 'unanswered')) = (reason IS NOT NULL))
 );
 CREATE INDEX documents_by_answer ON documents (run_id, answer_key);
+CREATE INDEX documents_by_result ON documents (result_id) WHERE result_id IS NOT NULL;
 
 CREATE TABLE requests (
     request_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -415,6 +420,18 @@ CREATE TABLE findings (
     evidence text NOT NULL,
     PRIMARY KEY (run_id, fingerprint),
     CHECK (line_start BETWEEN 1 AND line_end)
+);
+
+-- What documents were found to say, by the schema of their workflow: written by the first run that publishes it, so that
+-- each is there once.
+CREATE TABLE extracted_rows (
+    run_id bigint NOT NULL REFERENCES runs,
+    document_id bigint NOT NULL REFERENCES documents,
+    position integer NOT NULL CHECK (position > 0),
+    "row" jsonb NOT NULL,
+    -- Whether all that it quotes was found in the document; what stands on a page without text cannot be.
+    verified boolean NOT NULL,
+    PRIMARY KEY (run_id, document_id, position)
 );
 
 -- What was given up although it does not pass by itself: not asked again until somebody says so, or its content, prompt

@@ -36,7 +36,7 @@ def batch_dag(workflow: str) -> dict[str, Any]:
         "max_active_runs": runs_at_once(workflow),
         "deadline": deadline_alerts(workflow),
         "default_args": default_args(0 if broken else load_workflow(workflow).get("priority", 0)),
-        "params": batch_params(),
+        "params": batch_params(None if broken else workflow),
         "tags": ["backcast", "batch", *(["broken"] if broken else [])],
         "doc_md": documentation_of_broken(workflow, broken) if broken else documentation(workflow),
     }

@@ -9,6 +9,7 @@ from airflow.sdk import Param
 
 from backcast.services.scheduling import scheduling_of
 from backcast.settings import load_workflow
+from backcast.workflow_files import FILE_SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +29,29 @@ def default_args(priority: int = 0) -> dict[str, Any]:
     }
 
 
-def batch_params() -> dict[str, Param]:
-    """Return the form of a batch DAG. What is left empty comes from the environment or from the workflow."""
+def batch_params(workflow: str | None = None) -> dict[str, Param]:
+    """Return the form of a batch DAG. What is left empty comes from the environment or from the workflow.
+
+    Args:
+        workflow: whose documents it names; None when its file cannot be used.
+    """
+    of_files = workflow is not None and load_workflow(workflow)["source"]["kind"] in FILE_SOURCES
+    return {**(_folder_params() if of_files else _repository_params()), **_shared_params()}
+
+
+def _folder_params() -> dict[str, Param]:
+    return {
+        "path": Param(
+            None,
+            type=["null", "string"],
+            title="Folder",
+            description="Path of another folder on the workers, or the URL of one in an object store, such as "
+            "s3://bucket/inbox. Empty: the one that the workflow names.",
+        )
+    }
+
+
+def _repository_params() -> dict[str, Param]:
     return {
         "repository": Param(
             None,
@@ -40,12 +62,17 @@ def batch_params() -> dict[str, Param]:
         "ref": Param(
             None, type=["null", "string"], title="Ref", description="Branch, tag or commit. Empty: the workflow's."
         ),
+    }
+
+
+def _shared_params() -> dict[str, Param]:
+    return {
         "include": Param(
             None,
             type=["null", "array"],
             items={"type": "string"},
             title="Only these files",
-            description="Patterns as in .gitignore, one a line, such as src/ or *.py. Empty: every source file.",
+            description="Patterns as in .gitignore, one a line, such as src/ or *.py. Empty: every file.",
         ),
         "exclude": Param(
             None,
@@ -132,10 +159,14 @@ def documentation(workflow: str) -> str:
         f"synchronously, at full price, so that the report is on time. It lands in `reports/{declared['name']}/`, due "
         f"when the slot of its run says; that of a run by hand {declared['sla']} after it was opened, unless the form "
         "says when. An alert is raised when that is at risk, and when it is missed.\n\n"
-        "Trigger it by hand to choose the repository, or to estimate the cost without sending anything. Clearing a "
+        f"Trigger it by hand to choose {_what(declared)}, or to estimate the cost without sending anything. Clearing a "
         "task is safe: a batch that was sent is found again, and not paid twice. Of a rescue that is cleared while it "
         "runs, the calls under way may be."
     )
+
+
+def _what(declared: Mapping[str, Any]) -> str:
+    return "another folder" if declared["source"]["kind"] in FILE_SOURCES else "the repository"
 
 
 def _for_whom(declared: Mapping[str, Any]) -> str:

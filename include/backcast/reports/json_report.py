@@ -12,6 +12,7 @@ import orjson
 from backcast.reports import wording
 
 if TYPE_CHECKING:
+    from backcast.domain.records import ExtractionReport
     from backcast.domain.report import Report
 
 SCHEMA_VERSION = 1
@@ -23,6 +24,13 @@ def render_json(report: Report) -> bytes:
     """The whole report; the keys keep their order from one report to the next."""
     content = {field.name: getattr(report, field.name) for field in fields(report)}
     return orjson.dumps({"schema_version": SCHEMA_VERSION} | content, default=_plain, option=_OPTIONS)
+
+
+def render_extraction_json(report: ExtractionReport) -> bytes:
+    """The report of a run that extracts rows, without the rows."""
+    content = {field.name: getattr(report, field.name) for field in fields(report)}
+    counted = {"rows": report.rows, "unverified": report.unverified}
+    return orjson.dumps({"schema_version": SCHEMA_VERSION} | content | counted, default=_plain, option=_OPTIONS)
 
 
 def _plain(value: object) -> str:

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from backcast.domain.errors import ReportError
-from backcast.reports.json_report import render_json
+from backcast.reports.extraction import render_extraction
+from backcast.reports.json_report import render_extraction_json, render_json
 from backcast.reports.markdown import render_markdown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from backcast.domain.records import ExtractionReport
     from backcast.domain.report import Report
 
 MARKDOWN = "report.md"
 JSON = "report.json"
+ROWS = "rows.jsonl"
 REVIEW_LANE = "review-lane.json"
 LATEST = "latest"
 
@@ -38,9 +42,37 @@ def write_report(report: Report, folder: Path, review_lane: bytes | None = None)
     Raises:
         ReportError: the report cannot be written; an earlier report of this folder is still there.
     """
-    contents = {MARKDOWN: render_markdown(report).encode(), JSON: render_json(report)}
+    contents: dict[str, Iterable[bytes]] = {MARKDOWN: [render_markdown(report).encode()], JSON: [render_json(report)]}
+    return _write_folder(contents, folder, review_lane, interim=report.interim)
+
+
+def write_extraction(
+    report: ExtractionReport, folder: Path, lines: Iterable[bytes], review_lane: bytes | None = None
+) -> Path:
+    """Write `report.md`, `report.json` and `rows.jsonl` into `folder`, as `write_report` does; returns `folder`.
+
+    Args:
+        report: what is reported.
+        folder: where to.
+        lines: the rows, a line of JSON each.
+        review_lane: JSON of what a person should look at, written beside it; None when there is nothing.
+
+    Raises:
+        ReportError: the report cannot be written; an earlier report of this folder is still there.
+    """
+    contents = {
+        MARKDOWN: [render_extraction(report).encode()],
+        JSON: [render_extraction_json(report)],
+        ROWS: lines,
+    }
+    return _write_folder(contents, folder, review_lane, interim=report.interim)
+
+
+def _write_folder(
+    contents: Mapping[str, Iterable[bytes]], folder: Path, review_lane: bytes | None, *, interim: bool
+) -> Path:
     if review_lane is not None:
-        contents[REVIEW_LANE] = review_lane
+        contents = {**contents, REVIEW_LANE: [review_lane]}
     temporary = folder.with_name(f".{folder.name}.{uuid4().hex}.tmp")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +90,7 @@ def write_report(report: Report, folder: Path, review_lane: bytes | None = None)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _remove_leftovers(folder)
-    if not report.interim:
+    if not interim:
         _point_latest_at(folder)
     return folder
 
@@ -66,7 +98,9 @@ def write_report(report: Report, folder: Path, review_lane: bytes | None = None)
 def _refuse_foreign(folder: Path) -> None:
     """Replacing a folder deletes it, so it must hold nothing but a report."""
     if folder.is_dir():
-        foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in (MARKDOWN, JSON, REVIEW_LANE))
+        foreign = sorted(
+            entry.name for entry in folder.iterdir() if entry.name not in (MARKDOWN, JSON, ROWS, REVIEW_LANE)
+        )
         if foreign:
             raise ReportError(
                 f"cannot write the report to {folder}: it holds other files, such as {foreign[0]}; "
@@ -74,9 +108,9 @@ def _refuse_foreign(folder: Path) -> None:
             )
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: Iterable[bytes]) -> None:
     with path.open("xb") as file:
-        file.write(content)
+        file.writelines(content)
         file.flush()
         os.fsync(file.fileno())
 

@@ -10,6 +10,7 @@ import orjson
 
 from backcast.domain.failures import Cause, cause_of_error, cause_of_result, cause_of_stop_reason
 from backcast.domain.lines import quote_is_at, split_lines
+from backcast.domain.records import RECORDS, Text, evidence_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ class Judge:
         wrong = next(self._validator.iter_errors(answer), None)
         if wrong is not None:
             return rejected(Cause.MALFORMED, f"{wrong.json_path}: {wrong.message}")
-        unsupported = _unsupported_claim(answer, document)
+        unsupported = _unsupported_claim(answer, document) or _unsupported_record(answer, document)
         if unsupported:
             return rejected(Cause.UNSUPPORTED_CLAIM, unsupported)
         return Verdict(answer)
@@ -112,6 +113,16 @@ def _unsupported_claim(answer: dict[str, Any], document: str) -> str | None:
         start, end = finding["line_start"], finding["line_end"]
         if not quote_is_at(lines, finding["evidence"], start, end):
             return f"finding {number} quotes what is not in lines {start} to {end}"
+    return None
+
+
+def _unsupported_record(answer: dict[str, Any], document: str) -> str | None:
+    records = answer.get(RECORDS) or ()
+    text = Text(document) if records else None
+    for number, record in enumerate(records, 1):
+        for quote in evidence_in(record):
+            if text and text.look_for(quote) == "not there":
+                return f"record {number} quotes what is not in the document: {quote}"
     return None
 
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 from pathspec import GitIgnoreSpec
 
 from backcast.domain.errors import InputError
-from backcast.domain.workflow import answer_key, content_hash
+from backcast.domain.workflow import answer_key, document_hash
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in, stream
-from backcast.ledger.runs import load_run, lock_run, prompt_of_row, rescue_terms_of, selection_of
+from backcast.ledger.runs import load_run, lock_run, prompt_of_row, rescue_terms_of
 from backcast.services.budget import reserve
 from backcast.services.caching import settle_caching
 from backcast.services.claims import ask, take_over
-from backcast.services.estimate import CostModel, prompt_bytes
+from backcast.services.estimate import CostModel, shown_bytes
 from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.reading import documents_of_run
 from backcast.services.rounds import FIRST_ROUND
 from backcast.settings import load_model
-from backcast.sources.git import GitSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,7 +60,7 @@ def collect(ledger: Ledger, clock: Clock, run_id: int, *, cache: Path) -> Collec
         cache: where clones of remote repositories are kept.
 
     Raises:
-        InputError: the repository cannot be read, or nothing of it is left after filtering.
+        InputError: the source cannot be read, or nothing of a repository is left after filtering.
     """
     with ledger.transaction() as connection:
         if lock_run(connection, run_id) == "open":
@@ -72,11 +72,11 @@ def collect(ledger: Ledger, clock: Clock, run_id: int, *, cache: Path) -> Collec
 
 
 def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> None:
-    source = GitSource(run["repository"], run["ref"], cache, selection_of(run))
-    snapshot = source.snapshot()
+    source = documents_of_run(run, cache)
     first = [GitIgnoreSpec.from_lines([pattern]) for pattern in rescue_terms_of(run).first]
     connection.execute(sql("create_collected"))
-    copy_in(connection, "copy_collected", _rows(source.documents(snapshot), run, first))
+    copy_in(connection, "copy_collected", _rows(source.documents(), run, first))
+    snapshot = source.snapshot()
     key = {"run_id": run["run_id"]}
     connection.execute(sql("store_contents"))
     connection.execute(sql("store_documents"), key)
@@ -105,7 +105,7 @@ def _rows(documents: Iterable[SourceDocument], run: Row, first: list[GitIgnoreSp
     for document in documents:
         content = key = None
         if document.text is not None:
-            content = content_hash(document.text)
+            content = document_hash(document.text, document.pdf)
             key = answer_key(content, run["prompt_hash"], run["model"])
         yield (
             document.path,
@@ -116,11 +116,15 @@ def _rows(documents: Iterable[SourceDocument], run: Row, first: list[GitIgnoreSp
             document.skip_reason,
             document.text,
             next((index for index, spec in enumerate(first) if spec.match_file(document.path)), len(first)),
-            0 if document.text is None else prompt_bytes(document.text),
+            shown_bytes(document),
+            document.pdf,
         )
 
 
 def _require_documents(connection: Connection, run: Row) -> None:
+    if run["source"] != "git":
+        # Nothing may have come in since the last one was taken away.
+        return
     skipped = _skipped(connection, run["run_id"])
     row = connection.execute(sql("collectable"), {"run_id": run["run_id"]}).fetchone()
     if row and row["count"]:
@@ -130,10 +134,11 @@ def _require_documents(connection: Connection, run: Row) -> None:
 
 def nothing_left(repository: str, ref: str, skipped: Iterable[tuple[str, int]]) -> str:
     """Say that no document is left, and how many were left out for each reason."""
-    reasons = ", ".join(f"{count} {reason}" for reason, count in skipped) or "it tracks no files"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in skipped) or "no files are there"
+    where = f"{repository} at {ref}" if ref else repository
     return (
-        f"Nothing of {repository} at {ref} is left to analyse: {reasons}. "
-        "Check the repository, the ref, and the patterns in include and exclude."
+        f"Nothing of {where} is left to analyse: {reasons}. "
+        "Check the name, the ref if it has one, and the patterns in include and exclude."
     )
 
 

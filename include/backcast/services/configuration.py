@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from backcast import settings
+from backcast.domain.documents import is_url
 from backcast.domain.errors import InputError
 from backcast.domain.masking import HIDDEN, without_password
 from backcast.precedence import Origin
 from backcast.sources.location import Remote, parse_repository
+from backcast.sources.object_store import check_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -116,7 +118,15 @@ def _without_credentials(repository: str) -> str:
     return location.shown if isinstance(location, Remote) else repository
 
 
+def _without_credentials_of_store(path: str) -> str:
+    try:
+        return check_url(path) if is_url(path) else path
+    except InputError:
+        return HIDDEN
+
+
 _HIDING: Final[Mapping[str, Callable[[str], str]]] = {
     "ledger": without_password,
     "source.repository": _without_credentials,
+    "source.path": _without_credentials_of_store,
 }

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from backcast.domain.caching import EXPECTED_HIT_SHARE, Caching, Hits, decide
 from backcast.domain.capacity import Work
+from backcast.domain.documents import PAGE_BREAK
 from backcast.domain.lines import number_lines
 from backcast.domain.pricing import (
+    BYTES_A_TOKEN,
     Model,
     Ttl,
     Usage,
@@ -19,17 +21,20 @@ from backcast.domain.pricing import (
     synchronous_cost,
 )
 from backcast.prompt_templates import render
+from backcast.services.reading import documents_of
 from backcast.settings import cache_folder, run_settings
-from backcast.sources.git import GitSource
 
 if TYPE_CHECKING:
     from backcast.anthropic_api.batches import MessageBatchesApi
+    from backcast.domain.documents import SourceDocument
     from backcast.domain.workflow import PromptVersion
 
 # What an answer of a code review has been seen to need: a handful of findings.
 _ANSWER_TOKENS = 800
 # Path, language and the marks around a document.
 _FENCE_BYTES = 400
+# Of the picture that is made of a page of a PDF, as large as pictures are read.
+_PAGE_TOKENS = 1_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,22 @@ class Estimate:
 def prompt_bytes(text: str) -> int:
     """Return how many bytes a text has as a prompt shows it."""
     return len(number_lines(text).encode())
+
+
+def shown_bytes(document: SourceDocument) -> int:
+    """Return how many bytes a document has as a prompt shows it, a PDF by the tokens it is read as; 0 when left out.
+
+    The API reads a PDF's text, and each page as a picture, too.
+    """
+    if document.text is None:
+        return 0
+    return prompt_bytes(document.text) if document.pdf is None else pdf_bytes(document.text)
+
+
+def pdf_bytes(text_layer: str) -> int:
+    """Return how many bytes of text have as many tokens as a PDF with this text layer."""
+    pages = text_layer.count(PAGE_BREAK) + 1
+    return len(text_layer.encode()) + pages * _PAGE_TOKENS * BYTES_A_TOKEN
 
 
 def shared_bytes(prompt: PromptVersion) -> int:
@@ -145,9 +166,8 @@ def estimate_night(
     """Estimate a run of a workflow on a repository, without ledger and API; earlier answers are not considered."""
     params: dict[str, Any] = {"repository": repository, "ref": ref, "max_documents": max_documents}
     settings = run_settings(workflow, params)
-    source = GitSource(settings.repository, settings.ref, cache_folder(), settings.selection)
-    texts = (document.text for document in source.documents(source.snapshot()))
-    sizes = [prompt_bytes(text) for text in texts if text is not None]
+    source = documents_of(settings, cache_folder())
+    sizes = [shown_bytes(document) for document in source.documents() if document.text is not None]
     caching = caching_for(settings.model, settings.prompt, len(sizes))
     costs = CostModel(settings.model, settings.prompt, caching.ttl, caching.hit_share)
     usages = [costs.usage(size) for size in sizes]

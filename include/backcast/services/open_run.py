@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from backcast.domain.deadlines import require_reachable
@@ -13,9 +14,11 @@ from backcast.ledger import runs
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.versions import active_prompt
 from backcast.sources.location import Remote, parse_repository
+from backcast.sources.object_store import check_url
 
 if TYPE_CHECKING:
     from backcast.anthropic_api.batches import MessageBatchesApi, Preflight
+    from backcast.domain.documents import Source
     from backcast.domain.workflow import RunSettings
     from backcast.ledger.connection import Connection, Ledger
 
@@ -52,7 +55,7 @@ def open_run(  # noqa: PLR0913  what a run is opened with, and where
     if known is not None:
         return known
     _require_in_time(settings, start_by, clock())
-    repository = kept_name(settings.repository)
+    repository = kept_name(settings.repository, settings.source)
     reached(FaultPoint.OPEN_BEFORE_PREFLIGHT)
     preflight = api.preflight(settings.model.name)
     reached(FaultPoint.OPEN_PREFLIGHTED)
@@ -91,12 +94,16 @@ def _for_this_api(settings: RunSettings, preflight: Preflight) -> RunSettings:
     return replace(settings, structured=settings.structured and preflight.structured_outputs)
 
 
-def kept_name(named: str) -> str:
-    """Return what the ledger keeps of a repository's name: an absolute path, or a URL that holds no secret.
+def kept_name(named: str, source: Source = "git") -> str:
+    """Return what the ledger keeps of a source's name: an absolute path, or a URL that holds no secret.
 
     Raises:
         InputError: the URL holds credentials.
     """
+    if source == "folder":
+        return str(Path(named).resolve())
+    if source == "object_store":
+        return check_url(named)
     location = parse_repository(named)
     if not isinstance(location, Remote):
         return str(location)

@@ -14,17 +14,17 @@ from backcast.domain.caching import LEAST_MEASURED
 from backcast.domain.errors import InputError
 from backcast.domain.failures import Remedy, Variant
 from backcast.domain.wire_ids import slug, wire_id
-from backcast.domain.workflow import answer_key, content_hash
+from backcast.domain.workflow import answer_key, document_hash
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.runs import load_run, lock_run
 from backcast.services.collect import nothing_left
 from backcast.services.estimate import caching_for
 from backcast.services.holds import goes_on
 from backcast.services.prompts import builder_for, params_of
+from backcast.services.reading import documents_of
 from backcast.services.resubmit import Resubmission, decide, resubmit_within
 from backcast.services.rounds import FIRST_ROUND, LAST_ROUND, RESCUE_ROUND, plan_within
 from backcast.services.submit import body_of, requests_of, unsent
-from backcast.sources.git import GitSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -66,15 +66,15 @@ def first_round(settings: RunSettings, cache: Path, limit: int | None) -> Previe
     Raises:
         InputError: the repository cannot be read, or nothing of it is left after filtering.
     """
-    source = GitSource(settings.repository, settings.ref, cache, settings.selection)
-    snapshot = source.snapshot()
+    source = documents_of(settings, cache)
     skipped: Counter[str] = Counter()
-    asked = _first_asked(settings, source.documents(snapshot), skipped)
+    asked = _first_asked(settings, source.documents(), skipped)
     # Of the first ones it shows whether there are enough to share what is cached.
     first = list(islice(asked, LEAST_MEASURED))
     caching = caching_for(settings.model, settings.prompt, len(first) if len(first) < LEAST_MEASURED else None)
     body, shown, more = _written(_first_requests(settings, caching, chain(first, asked)), limit)
     if not shown:
+        snapshot = source.snapshot()
         raise InputError(nothing_left(snapshot.repository, snapshot.ref, skipped.most_common()))
     notes = [*_more(shown, more=more), f"Prompt cache: {caching.why}; the ledger may know better."]
     if settings.structured:
@@ -102,7 +102,7 @@ def _first_asked(
         if document.text is None:
             skipped[document.skip_reason or ""] += 1
             continue
-        content = content_hash(document.text)
+        content = document_hash(document.text, document.pdf)
         key = answer_key(content, settings.prompt.prompt_hash, settings.model.name)
         if key in asked:
             # The same content is asked about once.
@@ -113,6 +113,7 @@ def _first_asked(
             "language": document.language,
             "content_hash": content,
             "body": document.text,
+            "pdf": document.pdf,
             "max_tokens": settings.max_tokens,
             "variant": Variant.STANDARD,
             "part": None,

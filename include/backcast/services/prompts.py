@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from backcast.anthropic_api.structured import output_config
 from backcast.domain.failures import Variant
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 
 Build: TypeAlias = Callable[..., dict[str, Any]]
+# In place of the lines of a document.
+_PDF_ABOVE: Final = "The document is the PDF that stands above this text. Quote from it what a reader of it sees."
 
 
 def builder_of(row: Row) -> Build:
@@ -42,7 +45,9 @@ def builder_for(settings: RunSettings, cache_ttl: Ttl | None = None) -> Build:
 def request_builder(
     *, model: str, prompt: PromptVersion, structured: bool = False, cache_ttl: Ttl | None = None
 ) -> Build:
-    """Return a function of path, language, content hash, text, max_tokens, variant and part that gives `params`.
+    """Return a function of path, language, content hash, text, max_tokens, variant, part and PDF that gives `params`.
+
+    A PDF is sent as it is, ahead of the text that names it; its text layer is not.
 
     What all requests share comes first, in the system block; with a `cache_ttl` the API is asked to keep it for so
     long. A worked example is an earlier turn: a document and the answer to it; of the document's language, or else of
@@ -68,20 +73,27 @@ def request_builder(
         max_tokens: int,
         variant: str = Variant.STANDARD,
         part: Part | None = None,
+        pdf: bytes | None = None,
     ) -> dict[str, Any]:
-        lines = shown_part(text, part) if part else number_lines(text)
+        lines = _PDF_ABOVE if pdf is not None else shown_part(text, part) if part else number_lines(text)
         asked = rendered.shown(path, language, content_hash, lines)
         own = f"{asked}\n\n{part.told()}" if part else asked
+        shown = own if pdf is None else [_document_block(pdf), {"type": "text", "text": own}]
         earlier = example_turns(language) if variant == Variant.WORKED_EXAMPLE else []
         return {
             "model": model,
             "max_tokens": max_tokens,
             "system": [dict(simplified if variant == Variant.SIMPLIFIED else standard)],
             **asked_for,
-            "messages": [*earlier, {"role": "user", "content": own}],
+            "messages": [*earlier, {"role": "user", "content": shown}],
         }
 
     return build
+
+
+def _document_block(pdf: bytes) -> dict[str, Any]:
+    source = {"type": "base64", "media_type": "application/pdf", "data": b64encode(pdf).decode("ascii")}
+    return {"type": "document", "source": source}
 
 
 def params_of(build: Build, row: Row) -> dict[str, Any]:
@@ -91,7 +103,7 @@ def params_of(build: Build, row: Row) -> dict[str, Any]:
     """
     part = Part.stored(row["part"]) if row["part"] else None
     about = (row["path"], row["language"], row["content_hash"], row["body"])
-    params = build(*about, row["max_tokens"], row["variant"], part)
+    params = build(*about, row["max_tokens"], row["variant"], part, row["pdf"])
     if paused := [block for content in row["paused"] or () for block in content]:
         params["messages"].append({"role": "assistant", "content": paused})
     return params

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +11,21 @@ import orjson
 from backcast.domain.errors import InDoubtError
 from backcast.domain.failures import REVIEWED
 from backcast.domain.findings import categories_of, with_fingerprints
-from backcast.domain.report import Finding, FirstAttempts, Report, SkippedDocuments, Spend, Totals, UnansweredDocument
+from backcast.domain.records import asks_for_records
+from backcast.domain.report import Finding, Report, Spend, Totals
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in_chunks, stream
 from backcast.ledger.runs import load_run, lock_run
 from backcast.reports.ranking import ranked
-from backcast.reports.writing import MARKDOWN, write_report
+from backcast.reports.writing import MARKDOWN, write_extraction, write_report
 from backcast.services.acceptance import parse_answer
 from backcast.services.beside import beside, settings_of
+from backcast.services.extraction import extraction_report, rows_as_lines, store_rows
 from backcast.services.fault_points import FaultPoint, reached
-from backcast.services.first_pass import first_pass_of_run
 from backcast.services.found import finding_of
 from backcast.services.lineages import retried_documents
 from backcast.services.merge import merge_parts
+from backcast.services.outcomes import first_attempts, skipped, unanswered
 from backcast.services.passes import revoke_passes_if_worse
 from backcast.services.review_lane import open_items, review_lane_file
 from backcast.services.rounds import release
@@ -32,6 +33,7 @@ from backcast.services.rounds import release
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from backcast.domain.records import ExtractionReport
     from backcast.services.open_run import Clock
 
 
@@ -64,11 +66,11 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
         merge_parts(connection, clock(), run)
         settle(connection, run_id)
         revoke_passes_if_worse(connection, clock(), run)
-        copy_in_chunks(connection, "copy_findings", _finding_rows(connection, run))
         open_items(connection, clock(), run_id)
-        report = _report(connection, {**run, "published_at": clock()})
         folder = reports / run["workflow"] / f"{run['opened_at']:%Y-%m-%dT%H%M%SZ}-run-{run_id}"
-        path = write_report(report, folder, review_lane_file(connection, run_id)) / MARKDOWN
+        publish_as = _publish_rows if asks_for_records(run["answer_schema"]) else _publish_findings
+        report = publish_as(connection, {**run, "published_at": clock()}, folder)
+        path = folder / MARKDOWN
         reached(FaultPoint.PUBLISH_WRITTEN)
         connection.execute(
             sql("publish_run"),
@@ -84,6 +86,20 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
         )
     reached(FaultPoint.PUBLISH_COMMITTED)
     return Publication(path, run["interim"])
+
+
+def _publish_findings(connection: Connection, run: Row, folder: Path) -> Report:
+    copy_in_chunks(connection, "copy_findings", _finding_rows(connection, run))
+    report = _report(connection, run)
+    write_report(report, folder, review_lane_file(connection, run["run_id"]))
+    return report
+
+
+def _publish_rows(connection: Connection, run: Row, folder: Path) -> ExtractionReport:
+    report = extraction_report(connection, run, store_rows(connection, run))
+    lines = rows_as_lines(connection, run["run_id"])
+    write_extraction(report, folder, lines, review_lane_file(connection, run["run_id"]))
+    return report
 
 
 def require_answers(connection: Connection, run_id: int) -> None:
@@ -126,16 +142,6 @@ def _text(value: str) -> str:
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _first_attempts(connection: Connection, run_id: int) -> FirstAttempts:
-    by_language = first_pass_of_run(connection, run_id)
-    return FirstAttempts(
-        requests=sum(row.requests for row in by_language),
-        accepted=sum(row.accepted for row in by_language),
-        retries=sum(row.retries for row in by_language),
-        retries_usd=sum((row.retries_usd for row in by_language), Decimal(0)),
-    )
-
-
 def _report(connection: Connection, run: Row) -> Report:
     key = {"run_id": run["run_id"]}
     previous = connection.execute(sql("previous_run"), key).fetchone()
@@ -157,20 +163,15 @@ def _report(connection: Connection, run: Row) -> Report:
         published_at=run["published_at"],
         deadline=run["deadline"],
         interim=run["interim"],
-        first_attempts=_first_attempts(connection, run["run_id"]),
+        first_attempts=first_attempts(connection, run["run_id"]),
         retried=tuple(retried_documents(connection, run["run_id"])),
         previous_published_at=previous["published_at"] if previous else None,
         totals=Totals(**totals),
         spend=Spend(**spend),
         findings=tuple(ranked(_findings(connection, both), settings.first)),
         fixed=tuple(finding_of(row, "fixed") for row in connection.execute(sql("fixed_findings"), both).fetchall()),
-        unanswered=tuple(
-            UnansweredDocument(**row) for row in connection.execute(sql("unanswered_documents"), key).fetchall()
-        ),
-        skipped=tuple(
-            SkippedDocuments(row["reason"], row["count"], tuple(row["examples"]))
-            for row in connection.execute(sql("skipped_by_reason"), key).fetchall()
-        ),
+        unanswered=unanswered(connection, run["run_id"]),
+        skipped=skipped(connection, run["run_id"]),
         first=settings.first,
         categories=categories_of(run["answer_schema"]),
         beside=beside(connection, run, settings),

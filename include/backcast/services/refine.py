@@ -240,7 +240,8 @@ def _known_sample(ledger: Ledger, key: str, labelled: Sequence[SampleDocument]) 
     with ledger.connect() as connection:
         rows = connection.execute(sql("sample_of_refinement"), {"prefix": f"{key}/"}).fetchall()
     return [
-        known.get((row["path"], row["body"])) or SampleDocument(row["path"], row["language"], row["body"])
+        known.get((row["path"], row["body"]))
+        or SampleDocument(row["path"], row["language"], row["body"], pdf=row["pdf"])
         for row in rows
     ]
 

@@ -104,9 +104,9 @@ def _documents(settings: RunSettings, reviewed: Reviewed) -> Iterator[tuple[obje
         key = answer_key(content, settings.prompt.prompt_hash, settings.model.name)
         size = len(text.encode())
         about = (call.request.name, call.request.file.document.language, size, content, key, None, text)
-        yield *about, position, prompt_bytes(text)
+        yield *about, position, prompt_bytes(text), None
     for one in reviewed.review.left_out:
-        yield one.where, "", 0, None, None, one.reason, None, len(reviewed.calls), 0
+        yield one.where, "", 0, None, None, one.reason, None, len(reviewed.calls), 0, None
 
 
 def _store(connection: Connection, run_id: int, call: ReviewCall, now: datetime) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from backcast.domain.errors import InputError
 from backcast.domain.sampling import Candidate, choose
-from backcast.domain.workflow import content_hash
+from backcast.domain.workflow import document_hash
 from backcast.services.collect import nothing_left
+from backcast.services.reading import documents_of
 from backcast.services.scoring import SampleDocument
-from backcast.sources.git import GitSource
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -49,17 +49,17 @@ def repository_sample(
     Raises:
         InputError: the repository cannot be read, or nothing of it is left after filtering.
     """
-    source = GitSource(settings.repository, settings.ref, cache, settings.selection)
-    snapshot = source.snapshot()
+    source = documents_of(settings, cache)
     terms = settings.sample if documents is None else replace(settings.sample, documents=documents)
     # Read twice, so that not all of a repository is in memory at once.
-    candidates = list(_candidates(source.documents(snapshot), {one.path for one in beside}, failed))
+    candidates = list(_candidates(source.documents(), {one.path for one in beside}, failed))
     if not candidates:
+        snapshot = source.snapshot()
         raise InputError(nothing_left(snapshot.repository, snapshot.ref, ()))
     chosen = set(choose(candidates, terms))
     return [
-        SampleDocument(document.path, document.language, document.text)
-        for document in source.documents(snapshot)
+        SampleDocument(document.path, document.language, document.text, pdf=document.pdf)
+        for document in source.documents()
         if document.text is not None and document.path in chosen
     ]
 
@@ -69,7 +69,7 @@ def _candidates(documents: Iterable[SourceDocument], taken: set[str], failed: Co
     for document in documents:
         if document.text is None or document.path in taken:
             continue
-        content = content_hash(document.text)
+        content = document_hash(document.text, document.pdf)
         if content not in seen:
             seen.add(content)
             odd = len(document.text.encode()) - len(document.text.encode("ascii", "ignore"))

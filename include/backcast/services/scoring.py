@@ -16,7 +16,7 @@ import psycopg
 from backcast.domain.errors import InputError
 from backcast.domain.golden import LabelledDocument, compare, total
 from backcast.domain.scores import Found, SampledAnswer, Scores
-from backcast.domain.workflow import answer_key, content_hash, digest
+from backcast.domain.workflow import answer_key, digest, document_hash
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in
 from backcast.ledger.runs import find_run, insert_run, load_run, lock_run
@@ -24,7 +24,7 @@ from backcast.services.acceptance import parse_answer
 from backcast.services.budget import reserve
 from backcast.services.caching import settle_caching
 from backcast.services.claims import take_over
-from backcast.services.estimate import prompt_bytes
+from backcast.services.estimate import pdf_bytes, prompt_bytes
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import goes_on
 from backcast.services.open_run import kept_name
@@ -51,12 +51,21 @@ _NUMBER: Final = re.compile(r" #(\d+)\Z")
 
 @dataclass(frozen=True, slots=True)
 class SampleDocument:
-    """A document of a sample: what a request calls it, its format, its text; `labelled` says what is to be found."""
+    """A document of a sample: what a request calls it, its format, its text; `labelled` says what is to be found.
+
+    Of a PDF, `pdf` is the file, and the text its text layer.
+    """
 
     path: str
     language: str
     text: str
     labelled: LabelledDocument | None = None
+    pdf: bytes | None = None
+
+    @property
+    def content_hash(self) -> str:
+        """The identity of its content."""
+        return document_hash(self.text, self.pdf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +166,14 @@ def sampled_answers(connection: Connection, run_id: int) -> Iterator[tuple[Sampl
 def sample_hash(sample: Sequence[SampleDocument]) -> str:
     """Return the identity of a sample: of its documents, in any order, but not of what is to be found in them."""
     return digest(
-        *sorted(digest(one.path, one.language, one.text, "labelled" if one.labelled else "") for one in sample)
+        *sorted(digest(one.path, one.language, *_content_of(one), "labelled" if one.labelled else "") for one in sample)
     )
+
+
+def _content_of(document: SampleDocument) -> Iterator[str]:
+    yield document.text
+    if document.pdf is not None:
+        yield document.content_hash
 
 
 def sample_name(api: MessageBatchesApi, settings: RunSettings, sample: Sequence[SampleDocument]) -> str:
@@ -225,7 +240,7 @@ def _open(  # noqa: PLR0913, PLR0917  as `score`
         connection,
         own,
         external_key=external_key,
-        repository=kept_name(settings.repository),
+        repository=kept_name(settings.repository, settings.source),
         simulated=preflight is not None and preflight.simulated,
         base_url=api.base_url,
         opened_at=clock(),
@@ -249,14 +264,15 @@ def _collect(connection: Connection, clock: Clock, run: Row, sample: Sequence[Sa
 
 def _rows(run: Row, sample: Sequence[SampleDocument]) -> Iterator[tuple[object, ...]]:
     for position, document in enumerate(sample):
-        content = content_hash(document.text)
+        content = document.content_hash
         key = answer_key(content, run["prompt_hash"], run["model"])
         if document.labelled is not None:
             # A repository may hold a labelled document too, and must neither keep it from being scored nor wait for it.
             key = digest(content, run["prompt_hash"], run["model"], "labelled")
-        size = len(document.text.encode())
+        size = len(document.pdf or document.text.encode())
+        shown = prompt_bytes(document.text) if document.pdf is None else pdf_bytes(document.text)
         about = (document.path, document.language, size, content, key, None, document.text)
-        yield *about, position, prompt_bytes(document.text)
+        yield *about, position, shown, document.pdf
 
 
 def _require_same(run: Row, settings: RunSettings, sample: Sequence[SampleDocument]) -> None:

@@ -46,12 +46,27 @@ def too_large(limit: int) -> str:
     return f"larger than {limit} bytes"
 
 
+class Wanted:
+    """Decides by its patterns whether somebody wants a file."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._include = _patterns("include", selection.include)
+        self._exclude = _patterns("exclude", selection.exclude)
+
+    def why_not(self, path: str) -> str | None:
+        """Why the file is left out, as far as its path tells."""
+        if self._exclude.match_file(path):
+            return EXCLUDED
+        if self._include.patterns and not self._include.match_file(path):
+            return NOT_INCLUDED
+        return None
+
+
 class Filters:
     """Decides in two steps, so that files left out by name or size are never read."""
 
     def __init__(self, selection: Selection, attributes: Attributes) -> None:
-        self._include = _patterns("include", selection.include)
-        self._exclude = _patterns("exclude", selection.exclude)
+        self._unwanted = Wanted(selection).why_not
         self._limit = selection.max_document_bytes
         self._attributes = attributes
 
@@ -73,13 +88,6 @@ class Filters:
             return NOT_SOURCE
         said = self._attributes.get(path, GENERATED_ATTRIBUTE)
         return GENERATED if said is None and looks_generated(text) else None
-
-    def _unwanted(self, path: str) -> str | None:
-        if self._exclude.match_file(path):
-            return EXCLUDED
-        if self._include.patterns and not self._include.match_file(path):
-            return NOT_INCLUDED
-        return None
 
     def _foreign(self, path: str) -> str | None:
         for reason, attribute, patterns in (

@@ -1,0 +1,1 @@
+COPY extracted_rows (run_id, document_id, position, "row", verified) FROM STDIN;

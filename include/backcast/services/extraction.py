@@ -1,0 +1,100 @@
+"""Writes the rows that the documents of a run were found to hold, each once, and says how that went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from backcast.domain.addressing import speaks_to_the_model
+from backcast.domain.records import NOTE, RECORDS, ExtractedDocument, ExtractionReport, Text
+from backcast.domain.report import Spend, Totals
+from backcast.ledger.connection import Connection, Row, sql
+from backcast.ledger.copy import copy_in_chunks, stream
+from backcast.services.acceptance import parse_answer
+from backcast.services.lineages import retried_documents
+from backcast.services.outcomes import first_attempts, skipped, unanswered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+def store_rows(connection: Connection, run: Row) -> list[ExtractedDocument]:
+    """Store the rows of a run that no earlier run has published, and return the documents that they are of.
+
+    What a document says is written once for each path that it has, by the first run that publishes it: a document that
+    is found again with an answer that is known adds nothing.
+
+    Args:
+        connection: in the transaction that publishes the run.
+        run: the run, all of whose documents are settled.
+    """
+    connection.execute(sql("lock_rows"), {"workflow": run["workflow"]})
+    written: list[ExtractedDocument] = []
+    copy_in_chunks(connection, "copy_rows", _rows(connection, run, written))
+    return written
+
+
+def _rows(connection: Connection, run: Row, written: list[ExtractedDocument]) -> Iterator[tuple[object, ...]]:
+    run_id, schema = run["run_id"], orjson.loads(run["answer_schema"])
+    for row in stream(connection, "answers_to_extract", {"run_id": run_id}, at_a_time=50):
+        answer = parse_answer(orjson.loads(row["raw"])["message"], schema)
+        text = Text(row["body"])
+        verified = [text.proves(record) for record in answer[RECORDS]]
+        note = answer.get(NOTE)
+        written.append(
+            ExtractedDocument(
+                path=row["path"],
+                rows=len(verified),
+                unverified=verified.count(False),
+                unreadable=note if isinstance(note, str) else "",
+                speaks_to_the_model=speaks_to_the_model(row["body"]),
+            )
+        )
+        for position, (record, proved) in enumerate(zip(answer[RECORDS], verified, strict=True), 1):
+            yield run_id, row["document_id"], position, orjson.dumps(_storable(record)).decode(), proved
+
+
+def _storable(value: Any) -> Any:  # noqa: ANN401  any JSON
+    # PostgreSQL cannot hold NUL, which JSON can.
+    match value:
+        case str():
+            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        case list():
+            return [_storable(item) for item in value]
+        case dict():
+            return {_storable(name): _storable(item) for name, item in value.items()}
+    return value
+
+
+def rows_as_lines(connection: Connection, run_id: int) -> Iterator[bytes]:
+    """Yield the rows that a run wrote, each as a line of JSON that says which document it is from."""
+    for row in stream(connection, "rows_of_run", {"run_id": run_id}):
+        yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def extraction_report(connection: Connection, run: Row, written: Sequence[ExtractedDocument]) -> ExtractionReport:
+    """Return what a run has to report; `written` are the documents whose rows it wrote."""
+    run_id = run["run_id"]
+    key = {"run_id": run_id}
+    return ExtractionReport(
+        workflow=run["workflow"],
+        run_id=run_id,
+        source=run["repository"],
+        snapshot=run["commit_id"],
+        as_of=run["committed_at"],
+        model=run["model"],
+        prompt_version=run["prompt_version"],
+        simulated=run["simulated"],
+        opened_at=run["opened_at"],
+        published_at=run["published_at"],
+        deadline=run["deadline"],
+        interim=run["interim"],
+        totals=Totals(**(connection.execute(sql("totals_of_run"), key).fetchone() or {})),
+        spend=Spend(**(connection.execute(sql("spend_of_run"), key).fetchone() or {})),
+        first_attempts=first_attempts(connection, run_id),
+        documents=tuple(written),
+        unanswered=unanswered(connection, run_id),
+        skipped=skipped(connection, run_id),
+        retried=tuple(retried_documents(connection, run_id)),
+    )

@@ -1,0 +1,111 @@
+"""Lists an object store, by fsspec: S3 and its like; `file://` is a folder like any other."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from posixpath import basename
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
+
+from backcast.domain.errors import InputError
+from backcast.sources.files import HIDDEN, Entry
+from backcast.sources.folder import folder_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# What fsspec can open besides are programs, archives and other machines' disks.
+_SCHEMES: Final = ("s3", "gs", "az", "abfs", "abfss", "file", "memory")
+_PACKAGES: Final = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs"}
+_CHANGED: Final = ("LastModified", "last_modified", "mtime", "updated", "created")
+
+
+def check_url(url: str) -> str:
+    """The URL of a folder in an object store, without a slash at its end.
+
+    Raises:
+        InputError: it is of no kind that is read, or holds credentials, which would be kept in the ledger.
+    """
+    # Before anything is shown of it.
+    try:
+        parts = urlsplit(url)
+        credentials = parts.username is not None and parts.scheme not in {"abfs", "abfss"}
+        secret = credentials or parts.password is not None or bool(parts.query)
+    except ValueError:
+        raise InputError("The object store's URL cannot be read: write it like s3://bucket/folder.") from None
+    if secret:
+        raise InputError(
+            f"The URL of {parts.scheme}://{parts.hostname or ''}{parts.path} holds credentials or options, which would "
+            "be kept in the ledger. Leave them out: the store's own environment variables or files give them."
+        )
+    if parts.scheme not in _SCHEMES or "::" in url:
+        raise InputError(f"{url!r} is no object store that is read: write a URL of {', '.join(_SCHEMES)}.")
+    if parts.scheme == "file" and parts.netloc:
+        raise InputError(f"{url!r} names a machine: write three slashes, as in file:///srv/inbox.")
+    if parts.scheme in _PACKAGES and not parts.netloc:
+        raise InputError(f"{url!r} names no bucket: write it like {parts.scheme}://bucket/folder.")
+    return url.rstrip("/") if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}"
+
+
+def object_entries(url: str) -> Iterator[Entry]:
+    """Every object below a URL, in path order.
+
+    Raises:
+        InputError: the store cannot be read; the message says what is missing.
+    """
+    url = check_url(url)
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        yield from folder_entries(Path(unquote(parts.path) or "/"))
+        return
+    system, root = _opened(url, parts.scheme)
+    try:
+        found: Mapping[str, Mapping[str, Any]] = system.find(root, detail=True)
+    except FileNotFoundError:
+        raise InputError(f"{url} does not exist: check the bucket and the folder.") from None
+    except PermissionError as error:
+        raise InputError(f"{url} may not be listed with the credentials of this environment: {error}") from None
+    prefix = f"{str(root).rstrip('/')}/" if str(root).strip("/") else str(root)
+    for name in sorted(found):
+        if found[name].get("type", "file") == "file":
+            yield _entry(system, name, name.removeprefix(prefix).lstrip("/"), found[name])
+
+
+def _opened(url: str, scheme: str) -> tuple[Any, str]:
+    import fsspec  # noqa: PLC0415  few commands need it
+
+    try:
+        # What was listed for an earlier run must not be taken for what is there now.
+        system, root = fsspec.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
+    except ImportError as error:
+        package = _PACKAGES.get(scheme, scheme)
+        raise InputError(f"{scheme}:// needs the package {package}: `pip install {package}`. ({error})") from None
+    return system, root
+
+
+def _entry(system: Any, name: str, path: str, info: Mapping[str, Any]) -> Entry:  # noqa: ANN401  fsspec has no types
+    def read(most: int) -> bytes:
+        with system.open(name, "rb") as file:
+            content: bytes = file.read(most)
+        return content
+
+    hidden = any(part.startswith(".") for part in path.split("/"))
+    size = int(info.get("size") or 0)
+    if "\0" in path or not basename(path):
+        return Entry(path.replace("\0", " "), size, None, read, HIDDEN)
+    return Entry(path, size, _changed(info), read, HIDDEN if hidden else None)
+
+
+def _changed(info: Mapping[str, Any]) -> datetime | None:
+    at = next((info[name] for name in _CHANGED if info.get(name)), None)
+    if isinstance(at, int | float):
+        return datetime.fromtimestamp(at, UTC)
+    if isinstance(at, str):
+        try:
+            at = datetime.fromisoformat(at)
+        except ValueError:
+            return None
+    if not isinstance(at, datetime):
+        return None
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
