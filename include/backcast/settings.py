@@ -56,7 +56,7 @@ _OF_A_RUN: Final = (
     Setting("source.kind"),
     Setting("source.repository", parameter="repository", variable="BACKCAST_REPOSITORY", default="."),
     Setting("source.ref", parameter="ref", variable="BACKCAST_REF", default="HEAD"),
-    Setting("source.path", parameter="path", variable="BACKCAST_PATH"),
+    Setting("source.path", parameter="path", variable="BACKCAST_DOCUMENTS"),
     Setting("source.include", parameter="include", default=()),
     Setting("source.exclude", parameter="exclude", default=()),
     Setting("source.max_document_bytes", default=200_000),

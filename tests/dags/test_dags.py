@@ -84,7 +84,14 @@ def batch_dags(parsed: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_dag_file_parses_and_serialises(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
-    names = {"nightly_tech_debt", "pre_merge_review", "reconcile_batches", "refine_prompt", "weekly_code_audit"}
+    names = {
+        "document_extraction",
+        "nightly_tech_debt",
+        "pre_merge_review",
+        "reconcile_batches",
+        "refine_prompt",
+        "weekly_code_audit",
+    }
     assert set(parsed["dags"]) == names
 
 
@@ -102,10 +109,9 @@ def test_every_task_of_a_batch_dag_is_tried_again(parsed: dict[str, Any]) -> Non
 
 
 def test_every_parameter_has_a_description_and_a_schema(parsed: dict[str, Any]) -> None:
-    for dag in batch_dags(parsed).values():
+    for dag_id, dag in batch_dags(parsed).items():
         assert {
-            "repository",
-            "ref",
+            *(["path"] if dag_id == "document_extraction" else ["repository", "ref"]),
             "include",
             "exclude",
             "max_documents",
@@ -121,7 +127,7 @@ def test_every_parameter_has_a_description_and_a_schema(parsed: dict[str, Any]) 
             assert param["schema"]["type"], name
 
 
-@pytest.mark.parametrize("dag_id", ["nightly_tech_debt", "weekly_code_audit"])
+@pytest.mark.parametrize("dag_id", ["document_extraction", "nightly_tech_debt", "weekly_code_audit"])
 def test_a_batch_dag_goes_through_its_stages_in_order(parsed: dict[str, Any], dag_id: str) -> None:
     tasks = parsed["dags"][dag_id]["tasks"]
     order = ["open_run", "collect", "gate"]
@@ -202,6 +208,15 @@ def test_a_report_is_submitted_at_the_slots_that_its_due_time_leaves(parsed: dic
     assert dag["summary"] in dag["doc_md"]
     # Four overlap; runs by hand must not keep them from starting.
     assert dag["max_active_runs"] == 8
+
+
+def test_documents_are_taken_in_every_four_hours_from_a_folder_that_the_form_may_change(parsed: dict[str, Any]) -> None:
+    dag = parsed["dags"]["document_extraction"]
+    assert dag["summary"] == "submits every 4 h, each document answered within 30 h"
+    assert "another folder" in dag["doc_md"]
+    assert not {"repository", "ref"} & set(dag["params"])
+    # Seven overlap; runs by hand must not keep them from starting.
+    assert dag["max_active_runs"] == 11
 
 
 def test_an_alert_comes_before_each_deadline_and_at_it(parsed: dict[str, Any]) -> None:
