@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from backcast.ledger.connection import Ledger
 
+DOCUMENTS = 15
+
 
 @pytest.fixture
 def dags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -54,13 +56,19 @@ def test_what_is_made_passes_the_check_and_its_dag_file_is_short(dags: Path) -> 
 
 def test_what_is_made_runs_a_night_to_its_report(dags: Path, ledger: Ledger, tmp_path: Path) -> None:
     assert new("nightly_again", dags).exit_code == 0
-    night = SteppedNight(ledger, tmp_path)
+    night = SteppedNight(ledger, tmp_path, DOCUMENTS)
     settings = run_settings("nightly_again", {"repository": str(night.repository)})
     run_id = open_run(ledger, night.api, night.now, settings, external_key="nightly_again/1")
     collect(ledger, night.now, run_id, cache=tmp_path)
-    gate(ledger, night.api, night.now, run_id)
+    gate(ledger, night.api, night.now, run_id, pause=night.pause)
     run = night.through(run_id)
-    assert (run["workflow"], run["state"], run["answered"], run["unanswered"]) == ("nightly_again", "published", 3, 0)
+    assert (run["workflow"], run["state"], run["answered"], run["unanswered"]) == (
+        "nightly_again",
+        "published",
+        DOCUMENTS,
+        0,
+    )
+    assert {charge["kind"] for charge in night.simulator.bill()["requests"]} == {"synchronous", "batch"}
     assert "reports/nightly_again/" in run["report_path"]
 
 
