@@ -63,7 +63,8 @@ compose-test: install ## Bring docker-compose.yaml up, run a night, kill its sch
 simulate: install ## Simulate nights made by seeds; SEEDS=20000 for more, FIRST_SEED=17 SEEDS=1 to replay one.
 	SEEDS=$(SEEDS) FIRST_SEED=$(FIRST_SEED) $(BIN)/pytest -n auto tests/simulation $(PYTEST_ARGS)
 
-bench: install ## Compare `backcast run` with a plain loop over the SDK; BENCH_ARGS="--requests 1000" for other sizes.
+bench: install ## Compare `backcast review` and `backcast run` with the plain SDK; BENCH_ARGS="--requests 1000" for other sizes.
+	$(BIN)/python benchmarks/review_diff.py
 	$(BIN)/python benchmarks/run_requests.py $(BENCH_ARGS)
 
 check: install ## Check style, types and which way imports point.

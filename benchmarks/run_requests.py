@@ -58,10 +58,10 @@ def write_requests(path: Path, count: int) -> None:
             file.write(json.dumps(line) + "\n")
 
 
-def simulator(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+def simulator(folder: Path, text: str = "y" * _ANSWER_BYTES) -> tuple[subprocess.Popen[bytes], str]:
     port = free_ports(1)[0]
     rules = folder / "rules.json"
-    rules.write_text(json.dumps([{"outcome": "answer", "text": "y" * _ANSWER_BYTES}]))
+    rules.write_text(json.dumps([{"outcome": "answer", "text": text}]))
     command = [sys.executable, "-m", "backcast_simulator", "--port", str(port), "--speed", "100000"]
     process = subprocess.Popen([*command, "--script", str(rules)], stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"

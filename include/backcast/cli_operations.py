@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from backcast.cli_options import RUN, json_option, ledger_option, now
+from backcast.cli_options import RUN, current_user, json_option, ledger_option, now
 from backcast.cli_tables import print_json, print_table
 from backcast.domain.errors import InputError
 from backcast.domain.sampling import LetPass
@@ -103,12 +102,13 @@ def cancel(*, what: str, ledger: str) -> None:
 @click.argument("run", type=RUN)
 @click.option("--again", is_flag=True, help="Pay again for what is in doubt or can no longer be read.")
 @click.option("--let-pass", metavar="WHY", help="Submit the rest although the sample failed; who and why is kept.")
+@click.option("--by", help="Who lets it pass; you, unless told.")
 @ledger_option
-def resubmit(*, run: int, again: bool, let_pass: str | None, ledger: str) -> None:
+def resubmit(*, run: int, again: bool, let_pass: str | None, by: str | None, ledger: str) -> None:
     """Let a held RUN go on; with --again, send again what cannot be settled, which may be paid for twice."""
     from backcast.services.cancel import resubmit_run
 
-    given_up = resubmit_run(Ledger(ledger), now, run, again=again, let_pass=_let_pass(let_pass))
+    given_up = resubmit_run(Ledger(ledger), now, run, again=again, let_pass=_let_pass(let_pass, by))
     for batch_id in given_up:
         click.echo(f"Batch {batch_id} is given up: its requests are sent again, and may be paid for twice.")
     click.echo(
@@ -116,12 +116,12 @@ def resubmit(*, run: int, again: bool, let_pass: str | None, ledger: str) -> Non
     )
 
 
-def _let_pass(why: str | None) -> LetPass | None:
+def _let_pass(why: str | None, by: str | None) -> LetPass | None:
     if why is None:
         return None
     if not why.strip():
         raise InputError("--let-pass says nothing: write why the run may go on although its sample failed.")
-    return LetPass(by=getpass.getuser(), why=why.strip())
+    return LetPass(by=by or current_user(), why=why.strip())
 
 
 def _api() -> MessageBatchesApi:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from backcast.cli_options import json_option, ledger_option, now
+from backcast.cli_options import current_user, json_option, now, own_ledger_option
 from backcast.cli_tables import print_json, print_table
-from backcast.domain.errors import InputError
 from backcast.domain.scores import told
-from backcast.ledger.connection import Ledger
+from backcast.local.own_ledger import own_ledger
 from backcast.services.versions import declared_prompt, history, known_versions
 from backcast.services.versions import promote as promote_version
 
@@ -26,12 +24,12 @@ _HISTORY: Final = ["at", "version", "hash", "by", "why", "scores"]
 @click.command()
 @click.argument("workflow")
 @json_option
-@ledger_option
-def prompts(*, workflow: str, as_json: bool, ledger: str) -> None:
+@own_ledger_option
+def prompts(*, workflow: str, as_json: bool, ledger: str | None) -> None:
     """Show the versions of WORKFLOW's prompt, which one is active, and who made it so, when and why."""
     declared = declared_prompt(workflow)
-    versions = known_versions(Ledger(ledger), workflow, declared)
-    promotions = history(Ledger(ledger), workflow)
+    with own_ledger(ledger) as known:
+        versions, promotions = known_versions(known, workflow, declared), history(known, workflow)
     if as_json:
         active = next((version.view() for version in versions if version.active), None)
         rows = {"versions": [one.view() for one in versions], "history": [one.view() for one in promotions]}
@@ -49,15 +47,16 @@ def prompts(*, workflow: str, as_json: bool, ledger: str) -> None:
 @click.option("--why", required=True, help="Why, for whoever looks at the history.")
 @click.option("--by", help="Who promotes it; you, unless told.")
 @json_option
-@ledger_option
-def promote(*, workflow: str, version: str, why: str, by: str | None, as_json: bool, ledger: str) -> None:  # noqa: PLR0913  one parameter for each option
+@own_ledger_option
+def promote(*, workflow: str, version: str, why: str, by: str | None, as_json: bool, ledger: str | None) -> None:  # noqa: PLR0913  one parameter for each option
     """Make VERSION of WORKFLOW's prompt the active one, by hand.
 
     By its name, in the workflow's files or else in the ledger, or by how its hash begins. Runs that are opened from now
     on use it, until another one is promoted or the files that declare the prompt change.
     """
     declared = declared_prompt(workflow)
-    promotion = promote_version(Ledger(ledger), now, workflow, version, by=by or _user(), why=why, declared=declared)
+    with own_ledger(ledger) as known:
+        promotion = promote_version(known, now, workflow, version, by=by or current_user(), why=why, declared=declared)
     if as_json:
         print_json({"workflow": workflow, **promotion.view()})
         return
@@ -67,13 +66,6 @@ def promote(*, workflow: str, version: str, why: str, by: str | None, as_json: b
     )
     if promotion.prompt_hash != declared.prompt_hash:
         click.echo(f"The files declare {declared.version}: as soon as what they declare changes, that becomes active.")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError) as error:
-        raise InputError("Nobody knows which user this is: say who promotes it with --by.") from error
 
 
 def _marks(version: dict[str, Any]) -> dict[str, str]:

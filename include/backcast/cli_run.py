@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from backcast.cli_options import json_option, now
+from backcast.cli_options import json_option, now, own_ledger_option
 from backcast.domain.durations import parse_duration
 from backcast.domain.errors import HeldError, InputError
 
@@ -45,7 +45,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, readable=True, path_type=
 @click.option("--anew", is_flag=True, help="Begin anew, and cancel what an earlier run of this has in flight.")
 @click.option("--resubmit", is_flag=True, help="Let a run that is held go on.")
 @click.option("--dry-run", is_flag=True, help="Check the requests, and say what they would cost; send nothing.")
-@click.option("--ledger", envvar="BACKCAST_LEDGER", help="DSN of the ledger; without it, one of our own is used.")
+@own_ledger_option
 @json_option
 def run(  # noqa: PLR0913  what can be said about a run
     *,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from backcast.cli_options import json_option, now
+from backcast.cli_options import json_option, now, own_ledger_option
 from backcast.domain.errors import BackcastError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class _Asked:
     type=click.FloatRange(0, 1, min_open=True),
     help="What every score has to reach; the workflow's `sample`.",
 )
-@click.option("--ledger", envvar="BACKCAST_LEDGER", help="DSN of the ledger; without it, one of our own is used.")
+@own_ledger_option
 @json_option
 def score(  # noqa: PLR0913  one parameter for each option
     *,

@@ -59,13 +59,13 @@ class Rendered:
     examples: dict[str, ShownExample]
     _document: Template
 
-    def shown(self, path: str, language: str, content_hash: str, numbered_lines: str) -> str:
-        """Return a document as a request shows it.
+    def shown(self, path: str, language: str, content_hash: str, numbered_lines: str, diff: str = "") -> str:
+        """Return a document as a request shows it, and the diff that led to it where there is one.
 
-        The fence around it carries digits of its own hash: a document cannot contain them, so it cannot close its
-        fence.
+        The fence around it carries digits of its own hash, which has to be that of all that is shown: a document cannot
+        contain them, so it cannot close its fence.
         """
-        return _shown(self._document, path, language, content_hash, numbered_lines)
+        return _shown(self._document, path, language, content_hash, numbered_lines, diff)
 
 
 @lru_cache(maxsize=64)
@@ -92,12 +92,15 @@ def _example(document: Template, example: WorkedExample) -> ShownExample:
     return ShownExample(example.language, shown, example.answer)
 
 
-def _shown(document: Template, path: str, language: str, content_hash: str, numbered_lines: str) -> str:
+def _shown(  # noqa: PLR0913, PLR0917  what a template is given
+    document: Template, path: str, language: str, content_hash: str, numbered_lines: str, diff: str = ""
+) -> str:
     return document.render(
         fence=content_hash[:_FENCE_DIGITS],
         path=quoteattr(path),
         language=quoteattr(language),
         numbered_lines=numbered_lines,
+        diff=diff,
     )
 
 

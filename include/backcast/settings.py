@@ -75,6 +75,7 @@ _OF_A_MACHINE: Final = (
     Setting("exclusive", variable="BACKCAST_EXCLUSIVE", default="false"),
     Setting("schedules", variable="BACKCAST_SCHEDULES", default="true"),
     Setting("alerts", variable="BACKCAST_ALERTS"),
+    Setting("approval_timeout", variable="BACKCAST_APPROVAL_TIMEOUT", default="3d"),
     Setting("ledger", variable="BACKCAST_LEDGER"),
 )
 
@@ -164,6 +165,14 @@ def schedules_on() -> bool:
 def alert_connections() -> list[str]:
     """Return the ids of the Airflow connections that alerts are sent to: `BACKCAST_ALERTS`, separated by commas."""
     return [name.strip() for name in (_of_machine("alerts") or "").split(",") if name.strip()]
+
+
+def approval_timeout() -> timedelta:
+    """Return how long a promotion waits for a person's approval: `BACKCAST_APPROVAL_TIMEOUT`, or 3 days."""
+    try:
+        return parse_duration(_of_machine("approval_timeout") or "")
+    except ValueError as error:
+        raise InputError(f"BACKCAST_APPROVAL_TIMEOUT cannot be used: {error}") from error
 
 
 def _switch(name: str) -> bool:

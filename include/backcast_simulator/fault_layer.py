@@ -76,6 +76,8 @@ class FaultLayer:
         elif fault.kind == "drop":
             await (drain(receive) if fault.options.get("when") == "before" else self._app(scope, receive, _nowhere))
             scope["drop_connection"] = True
+        elif fault.kind == "cut":
+            await self._cut(fault.options.get("after", 5), scope, receive, send)
         elif fault.kind == "delay":
             await self._delay(fault.options.get("seconds", 1), scope, receive, send)
         elif fault.kind == "repeat":
@@ -83,6 +85,20 @@ class FaultLayer:
         else:
             scope["rows_fault"] = fault.options
             await self._app(scope, receive, send)
+
+    async def _cut(self, after: int, scope: Scope, receive: Receive, send: Send) -> None:
+        """Close the connection after so many parts of an answer's body; a streamed one has a part an event."""
+        sent = 0
+
+        async def part(message: Message) -> None:
+            nonlocal sent
+            if message["type"] == "http.response.body":
+                sent += 1
+            if sent <= after:
+                await send(message)
+
+        await self._app(scope, receive, part)
+        scope["drop_connection"] = sent > after
 
     async def _delay(self, seconds: float, scope: Scope, receive: Receive, send: Send) -> None:
         waited = False

@@ -27,6 +27,7 @@ CALL_KINDS: dict[str, dict[str, str | tuple[str, ...]]] = {
     "html": {"status": _COUNT},
     "redirect": {"status": _COUNT, "location": _TEXT},
     "drop": {"when": ("before", "after")},
+    "cut": {"after": _COUNT},
     "delay": {"seconds": _NUMBER},
     "repeat": {},
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.acceptance.nights import DAG, RECONCILE, SPEED, prove_the_prompt
+from tests.acceptance.nights import DAG, RECONCILE, REFINE, SPEED, prove_the_prompt
 
 from backcast.local.follow import wait_for_dag
 from backcast.local.options import SimulatorOdds, StackOptions
@@ -28,7 +28,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         reports=tmp_path_factory.mktemp("reports"),
     )
     with running_stack(options, print) as running:
-        for dag_id in (DAG, RECONCILE):
+        for dag_id in (DAG, RECONCILE, REFINE):
             wait_for_dag(running, dag_id)
         # What these tests send is few, and would all be in a sample.
         prove_the_prompt(running, tmp_path_factory.mktemp("proof"))

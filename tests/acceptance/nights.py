@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 DAG = "nightly_tech_debt"
 RECONCILE = "reconcile_batches"
+REFINE = "refine_prompt"
 # A day in half a minute: long enough to see the wait deferred, short enough to wait for a batch that expires.
 SPEED = 2880
 KEY = {"x-api-key": "sk-simulator", "anthropic-version": "2023-06-01"}
@@ -77,11 +78,11 @@ def wait_for_deferral(stack: Stack, dag_run_id: str) -> TaskState:
     return wait_for_task(stack, dag_run_id, "batch.wait", "deferred")
 
 
-def wait_for_task(stack: Stack, dag_run_id: str, task: str, state: str) -> TaskState:
+def wait_for_task(stack: Stack, dag_run_id: str, task: str, state: str, dag_id: str = DAG) -> TaskState:
     found: list[TaskState] = []
 
     def reached() -> bool:
-        tasks = stack.airflow.tasks(DAG, dag_run_id)
+        tasks = stack.airflow.tasks(dag_id, dag_run_id)
         found[:] = [one for one in tasks if one.task_id.endswith(task) and one.state == state]
         return bool(found)
 

@@ -35,6 +35,9 @@ plain = {
         "params": {name: dag.params.get_param(name).dump() for name in dag.params},
         "tasks": {task.task_id: {"retries": task.retries, "downstream": sorted(task.downstream_task_ids),
                                  "trigger_rule": task.trigger_rule.value} for task in dag.tasks},
+        "asks": {task.task_id: {"options": task.options, "if_nobody_answers": task.defaults,
+                                "within": task.response_timeout.total_seconds()}
+                 for task in dag.tasks if hasattr(task, "response_timeout")},
     } for dag_id, dag in bag.dags.items()
 }
 from airflow import plugins_manager
@@ -81,7 +84,8 @@ def batch_dags(parsed: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_dag_file_parses_and_serialises(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
-    assert set(parsed["dags"]) == {"nightly_tech_debt", "reconcile_batches", "weekly_code_audit"}
+    names = {"nightly_tech_debt", "pre_merge_review", "reconcile_batches", "refine_prompt", "weekly_code_audit"}
+    assert set(parsed["dags"]) == names
 
 
 def test_every_dag_says_what_it_is_and_who_owns_it(parsed: dict[str, Any]) -> None:
@@ -156,6 +160,40 @@ def test_what_was_left_behind_is_caught_up_on_every_quarter_of_an_hour_without_b
     assert dag["max_active_runs"] == 1
     # The next run tries again; a retry would only stand beside it.
     assert dag["tasks"] == {"reconcile": {"retries": 0, "downstream": [], "trigger_rule": "all_success"}}
+
+
+def test_a_prompt_is_promoted_only_after_a_person_approved(parsed: dict[str, Any]) -> None:
+    dag = parsed["dags"]["refine_prompt"]
+    assert dag["schedule"] == "None"
+    names = dag["params"]["workflow"]["schema"]["enum"]
+    assert {"nightly_tech_debt", "weekly_code_audit"} <= set(names)
+    tasks = dag["tasks"]
+    assert sorted(tasks) == ["approve", "conclude", "promote", "refine"]
+    assert tasks["promote"]["trigger_rule"] == "all_success"
+    assert "promote" in tasks["approve"]["downstream"]
+    assert "approve" in tasks["refine"]["downstream"]
+    # Whatever was decided is said.
+    assert tasks["promote"]["downstream"] == ["conclude"]
+    assert tasks["conclude"]["trigger_rule"] == "none_failed"
+    three_days = 3 * 86_400
+    asked = {"options": ["Approve", "Reject"], "if_nobody_answers": ["Reject"], "within": three_days}
+    assert dag["asks"] == {"approve": asked}
+
+
+def test_how_long_an_approval_may_take_can_be_told(tmp_path: Path) -> None:
+    parsed = parse(tmp_path, BACKCAST_APPROVAL_TIMEOUT="90m")
+    assert parsed["errors"] == {}
+    assert parsed["dags"]["refine_prompt"]["asks"]["approve"]["within"] == 5400
+
+
+def test_a_review_is_one_task_that_starts_only_when_somebody_asks_and_is_not_paid_for_again_by_itself(
+    parsed: dict[str, Any],
+) -> None:
+    dag = parsed["dags"]["pre_merge_review"]
+    assert (dag["schedule"], dag["starts_paused"], dag["deadlines"]) == ("None", False, [])
+    assert dag["tags"] == ["backcast", "synchronous"]
+    assert dag["tasks"] == {"review": {"retries": 0, "downstream": [], "trigger_rule": "all_success"}}
+    assert set(dag["params"]) == {"repository", "base", "head", "fail_on", "model", "prompt", "max_usd"}
 
 
 def test_a_report_is_submitted_at_the_slots_that_its_due_time_leaves(parsed: dict[str, Any]) -> None:

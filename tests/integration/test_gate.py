@@ -12,7 +12,7 @@ import pytest
 from tests.stepped_night import DAY, SteppedNight
 from tests.support import WORKFLOW, commit
 
-from backcast.domain.errors import HeldError, InputError
+from backcast.domain.errors import ApiError, HeldError, InputError
 from backcast.domain.sampling import LetPass
 from backcast.labelled import load_labelled
 from backcast.services.cancel import cancel_run, resubmit_run
@@ -294,6 +294,25 @@ def test_a_budget_too_small_for_the_sample_holds_the_run_and_says_so(night: Step
     with night.ledger.connect() as connection:
         connection.execute("UPDATE runs SET max_usd = 0.0001")
     with pytest.raises(HeldError, match=r"no answer, budget: the US\$ 0.0001 of this run does not cover"):
+        prove(night, run_id)
+
+
+def test_a_sample_of_which_calls_were_lost_is_filled_up_by_the_next_try(night: SteppedNight) -> None:
+    run_id = night.collected()
+    night.faults({"kind": "drop", "endpoint": "messages", "when": "before", "times": 32})
+    with pytest.raises(ApiError, match="Only 0 documents of the sample of run 1 could be asked about"):
+        prove(night, run_id)
+    gated = prove(night, run_id)
+    assert gated.verdict == "passed"
+    assert gated.scores is not None
+    assert gated.scores["documents"] == 10
+    assert gated.left < DOCUMENTS - 10
+
+
+def test_what_an_answer_holds_can_always_be_kept(night: SteppedNight) -> None:
+    rules(night, {"match": "module", "outcome": "malformed", "text": "a\0b"})
+    run_id = night.collected()
+    with pytest.raises(HeldError, match="it begins: a b"):
         prove(night, run_id)
 
 

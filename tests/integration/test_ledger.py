@@ -148,8 +148,8 @@ ENDED = "published_at = now(), report_path = 'p', answered = 1, reused = 0, skip
         *(
             (f"UPDATE runs SET kind = '{kind}'; {COLLECTED} UPDATE runs SET state = '{state}', {ENDED}", complaint)
             for kind, state, complaint in (
-                ("sample", "published", "a_sample_is_scored"),
-                ("documents", "scored", "a_sample_is_scored"),
+                ("sample", "published", "a_kind_has_its_end"),
+                ("documents", "scored", "a_kind_has_its_end"),
                 ("sample", "scored", "do not add up"),
             )
         ),

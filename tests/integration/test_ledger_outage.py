@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.stepped_night import SteppedNight
-from tests.support import WORKFLOW
+from tests.support import WORKFLOW, prove
 
 from backcast.domain.errors import LedgerError
 from backcast.ledger.connection import Ledger
@@ -81,6 +81,7 @@ def test_a_night_whose_ledger_is_killed_goes_on_when_it_is_back(
     def go_on() -> str:
         settings = run_settings(WORKFLOW, {"repository": str(night.repository)})
         run_id = open_run(night.ledger, night.api, night.now, settings, external_key="dag/1")
+        prove(night.ledger, run_id)
         return finish_run(night.ledger, night.api, night.now, run_id, folders)
 
     listen(strike)

@@ -15,7 +15,6 @@ from tests.support import Night, api_at, clock, commit, git
 
 from backcast.anthropic_api.batches import MessageBatchesApi, RefusedError
 from backcast.domain.errors import ApiError, InDoubtError, InputError
-from backcast.ledger.runs import load_run, selection_of
 from backcast.services import submit as submit_module
 from backcast.services.collect import collect
 from backcast.services.open_run import open_run
@@ -220,15 +219,6 @@ def test_a_key_that_is_not_taken_is_said_before_anything_is_done(ledger: Ledger,
 def test_a_model_that_the_api_lacks_is_said_before_anything_is_done(night: Night) -> None:
     with pytest.raises(InputError, match="has no model 'claude-nonesuch'"):
         night.api.preflight("claude-nonesuch")
-
-
-@pytest.mark.parametrize(("wanted", "kept"), [(None, 10), (500, 10), (3, 3)])
-def test_a_real_api_gets_few_documents_until_prompts_are_proved(ledger: Ledger, wanted: int | None, kept: int) -> None:
-    asked = run_settings("nightly_tech_debt", {"repository": "/r", "max_documents": wanted})
-    with silent_server(None) as url:
-        run_id = open_run(ledger, api_at(url), clock, asked, external_key="k")
-    with ledger.connect() as connection:
-        assert selection_of(load_run(connection, run_id)).max_documents == kept
 
 
 def test_credentials_in_a_url_are_not_kept(night: Night) -> None:

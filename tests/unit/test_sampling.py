@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backcast.domain.pricing import Usage, batch_cost, synchronous_cost
 from backcast.domain.sampling import Candidate, SampleTerms, choose
 from backcast.domain.scores import Found, SampledAnswer, Scores, project, wilson
+from backcast.settings import load_model
 
 CANDIDATES = st.lists(
     st.builds(
@@ -125,3 +128,17 @@ def test_what_is_shown_of_scores_names_each_failure() -> None:
         {"path": "a.go", "language": "go", "cause": "malformed", "detail": "no JSON", "shown": "{"}
     ]
     assert (view["rate"], view["causes"], view["seconds"], view["cost_usd"]) == (0.5, {"malformed": 1}, 3.0, "0.01")
+
+
+def test_the_page_has_the_plain_arithmetic_with_the_money() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "prompts.md").read_text()
+    model, usage = load_model("claude-sonnet-5-5"), Usage(input_tokens=2700, output_tokens=800)
+    once = batch_cost(model, usage)
+    for documents in (20, 1000):
+        for rate in (9, 6):
+            projected = project(rate, 10, documents, documents * once)
+            cells = (f"{documents:,}", f"{rate}0 %", f"{projected.retries}", f"{documents + projected.retries:,}")
+            assert f"| {' | '.join(cells)} | ${projected.usd:.2f} |" in page
+    assert f"${synchronous_cost(model, usage):.4f} synchronously and ${once:.4f} in a batch" in page
+    two, three = (5 * iterations * synchronous_cost(model, usage) for iterations in (2, 3))
+    assert f"The sample costs ${two:.2f} for 2 iterations and ${three:.2f} for 3." in page

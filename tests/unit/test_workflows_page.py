@@ -45,32 +45,6 @@ def answer(choice: str) -> str:
     return f"```\n$ {command}\n{backcast(*command.split()[1:])}\n```"
 
 
-REVIEW = """\
-name: pre_merge_review
-description: Reviews what a branch changes before it is merged, while its author waits.
-consumers: [the author of a change and whoever merges it, within minutes]
-blocking: true
-sla: 5m
-model: claude-sonnet-5-5
-max_tokens: 4096
-prompt: v1
-source:
-  kind: diff
-"""
-
-
-@pytest.fixture
-def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The workflows of this project, with the review for which somebody waits."""
-    folder = tmp_path / "workflows"
-    shutil.copytree(workflows_folder(), folder)
-    if not (folder / "pre_merge_review").exists():
-        shutil.copytree(folder / "nightly_tech_debt", folder / "pre_merge_review")
-        (folder / "pre_merge_review" / "workflow.yaml").write_text(REVIEW)
-    monkeypatch.setenv("BACKCAST_WORKFLOWS", str(folder))
-    monkeypatch.delenv("BACKCAST_LEDGER", raising=False)
-
-
 SHOWN: dict[str, Callable[[], str]] = {
     "routes": routes,
     "all-batch": lambda: answer("all-batch"),
@@ -78,9 +52,9 @@ SHOWN: dict[str, Callable[[], str]] = {
 }
 
 
-@pytest.mark.usefixtures("shipped")
 @pytest.mark.parametrize("part", SHOWN)
-def test_what_the_page_shows_is_what_the_command_prints(part: str) -> None:
+def test_what_the_page_shows_is_what_the_command_prints(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BACKCAST_LEDGER", raising=False)
     block = re.compile(rf"(<!-- {part} -->\n).*?(<!-- end -->)", re.DOTALL)
     page = PAGE.read_text(encoding="utf-8")
     now = block.sub(lambda found: f"{found[1]}{SHOWN[part]()}\n{found[2]}", page)

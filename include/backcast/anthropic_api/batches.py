@@ -31,7 +31,7 @@ _RATE_LIMITED = 429
 _PAGE = 1_000
 # What of a request's `params` a prompt is made of.
 _COUNTED = ("messages", "model", "output_config", "system", "thinking", "tool_choice", "tools")
-_SIMULATOR_HEADER = "x-backcast-simulator"
+SIMULATOR_HEADER = "x-backcast-simulator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class MessageBatchesApi:
         info = response.parse()
         return Preflight(
             server_time=_server_time(response.headers.get("date")),
-            simulated=_SIMULATOR_HEADER in response.headers,
+            simulated=SIMULATOR_HEADER in response.headers,
             structured_outputs=supports(info, "structured_outputs") or False,
             facts=facts_of(info, model),
         )
@@ -149,7 +149,7 @@ class MessageBatchesApi:
         with self._explained():
             response = self._client.models.with_raw_response.list(limit=1)
         return Preflight(
-            server_time=_server_time(response.headers.get("date")), simulated=_SIMULATOR_HEADER in response.headers
+            server_time=_server_time(response.headers.get("date")), simulated=SIMULATOR_HEADER in response.headers
         )
 
     def impatient(self, timeout: timedelta) -> MessageBatchesApi:

@@ -12,7 +12,7 @@ import anthropic
 import httpx2
 import orjson
 
-from backcast.anthropic_api.batches import has_envelope, text_of
+from backcast.anthropic_api.batches import SIMULATOR_HEADER, has_envelope, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,11 +31,13 @@ _LIMITS: Final = ("requests", "tokens", "input-tokens", "output-tokens")
 class Answered:
     """What came back, as the `result` of a row of a batch would have it: a message, or what is wrong with the request.
 
-    `exhausted_for` are the seconds that the rate limit's headers ask to wait; 0 when something is left.
+    `exhausted_for` are the seconds that the rate limit's headers ask to wait; 0 when something is left. `simulated`
+    when a simulator answered, as far as a streamed answer tells.
     """
 
     result: dict[str, Any]
     exhausted_for: float = 0
+    simulated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,39 @@ async def send_message(client: AsyncClient, params: Mapping[str, Any], timeout: 
         return Lost(f"no answer within {seconds:g} s")
     except Exception as error:  # noqa: BLE001  whatever went wrong in the SDK or in HTTP, it may have been answered
         return Lost(f"{type(error).__name__}: {error}")
+
+
+async def stream_message(
+    client: AsyncClient,
+    params: Mapping[str, Any],
+    timeout: timedelta,  # noqa: ASYNC109  as above
+    *,
+    retries: int = 2,
+) -> Reply:
+    """Send one request, read its answer as a stream, and return how it ended, after `timeout` at the latest.
+
+    Until the stream begins, the SDK sends it again, up to so many times, when it is refused for a passing reason or the
+    connection fails. Once it has begun it is paid for: one that breaks off is lost, and not sent again.
+    """
+    seconds = timeout.total_seconds()
+    begun = False
+    try:
+        async with asyncio.timeout(seconds):
+            patient = client.with_options(max_retries=retries, timeout=seconds)
+            async with patient.messages.stream(**params) as stream:
+                begun = True
+                message = await stream.get_final_message()
+                headers = stream.response.headers
+    except anthropic.APIStatusError as error:
+        return Lost(f"the answer broke off: {text_of(error)}") if begun else _explained(error)
+    except TimeoutError:
+        return Lost(f"no answer within {seconds:.3g} s")
+    except Exception as error:  # noqa: BLE001  as above
+        return Lost(f"{'the answer broke off' if begun else 'no answer'}: {type(error).__name__}: {error}")
+    if message.stop_reason is None:
+        return Lost("the answer broke off: its stream ended too early")
+    result = {"type": "succeeded", "message": message.to_dict(mode="json")}
+    return Answered(result, _exhausted_for(headers), SIMULATOR_HEADER in headers)
 
 
 def _answered(body: bytes, headers: Mapping[str, str]) -> Answered:

@@ -118,27 +118,42 @@ class Scores:
     def view(self) -> dict[str, Any]:
         """Return them as JSON can hold them."""
         labelled = self.labelled
-        return {
-            "documents": len(self.answers),
-            "accepted": self.accepted,
-            "rate": round(self.rate, 4),
-            "causes": dict(self.causes),
-            "precision": None if labelled is None else round(labelled.precision, 4),
-            "recall": None if labelled is None else round(labelled.recall, 4),
-            "labelled": None if labelled is None else asdict(labelled),
-            "input_tokens": sum(answer.input_tokens for answer in self.answers),
-            "output_tokens": sum(answer.output_tokens for answer in self.answers),
-            "seconds": self.seconds,
-            "cost_usd": str(self.cost_usd),
-            "failures": [
-                {name: value for name, value in asdict(answer).items() if name in _SHOWN_OF_FAILURES}
-                for answer in self.answers
-                if not answer.accepted
-            ],
-        }
+        view: dict[str, Any] = _without_nul(
+            {
+                "documents": len(self.answers),
+                "accepted": self.accepted,
+                "rate": round(self.rate, 4),
+                "causes": dict(self.causes),
+                "precision": None if labelled is None else round(labelled.precision, 4),
+                "recall": None if labelled is None else round(labelled.recall, 4),
+                "labelled": None if labelled is None else asdict(labelled),
+                "input_tokens": sum(answer.input_tokens for answer in self.answers),
+                "output_tokens": sum(answer.output_tokens for answer in self.answers),
+                "seconds": self.seconds,
+                "cost_usd": str(self.cost_usd),
+                "failures": [
+                    {name: value for name, value in asdict(answer).items() if name in _SHOWN_OF_FAILURES}
+                    for answer in self.answers
+                    if not answer.accepted
+                ],
+            }
+        )
+        return view
 
 
 _SHOWN_OF_FAILURES = ("path", "language", "cause", "detail", "shown")
+
+
+def _without_nul(value: Any) -> Any:  # noqa: ANN401  any JSON
+    """Return it as PostgreSQL's JSON can hold it, which has no NUL, as what a model writes may have."""
+    match value:
+        case str():
+            return value.replace("\0", " ")
+        case dict():
+            return {name: _without_nul(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_without_nul(item) for item in value]
+    return value
 
 
 @dataclass(frozen=True, slots=True)

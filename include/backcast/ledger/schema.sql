@@ -34,7 +34,8 @@ CREATE TABLE runs (
     run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     workflow text NOT NULL,
     external_key text NOT NULL UNIQUE,
-    state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'collected', 'published', 'estimated', 'scored')),
+    state text NOT NULL DEFAULT 'open'
+        CHECK (state IN ('open', 'collected', 'published', 'estimated', 'scored', 'reviewed')),
     repository text NOT NULL,
     ref text NOT NULL,
     commit_id text,
@@ -70,8 +71,8 @@ CREATE TABLE runs (
     interim boolean NOT NULL DEFAULT false,
     structured boolean NOT NULL DEFAULT false,
     max_usd_for_retries numeric CHECK (max_usd_for_retries >= 0),
-    -- What is asked about: the documents of a workflow, requests that bring their own parameters, or a sample.
-    kind text NOT NULL DEFAULT 'documents' CHECK (kind IN ('documents', 'requests', 'sample')),
+    -- What is asked about: the documents of a workflow, requests that bring their own parameters, a sample, or a diff.
+    kind text NOT NULL DEFAULT 'documents' CHECK (kind IN ('documents', 'requests', 'sample', 'review')),
     -- How its prompt is proved on a sample before anything is submitted; {} as usual.
     sample jsonb NOT NULL DEFAULT '{}',
     -- Who lets it go on although the sample says otherwise, and why: {"by": "…", "why": "…"}.
@@ -83,15 +84,17 @@ CREATE TABLE runs (
     CHECK (deadline > opened_at),
     CHECK (state = 'open' OR (commit_id IS NOT NULL AND committed_at IS NOT NULL AND collected IS NOT NULL)),
     CHECK (state <> 'published' OR (published_at IS NOT NULL AND report_path IS NOT NULL)),
-    CHECK (state NOT IN ('published', 'scored') OR answered + reused + skipped + unanswered = collected),
-    -- A sample makes no report: it ends when it is scored.
-    CONSTRAINT a_sample_is_scored
-        CHECK (CASE kind WHEN 'sample' THEN state NOT IN ('published', 'estimated') ELSE state <> 'scored' END)
+    CHECK (state NOT IN ('published', 'scored', 'reviewed') OR answered + reused + skipped + unanswered = collected),
+    -- A sample makes no report: it ends when it is scored; nor does a review, which was given before it was written down.
+    CONSTRAINT a_kind_has_its_end
+        CHECK (state IN ('open', 'collected')
+               OR CASE kind WHEN 'sample' THEN state = 'scored' WHEN 'review' THEN state = 'reviewed'
+                            ELSE state IN ('published', 'estimated') END)
 );
 CREATE INDEX runs_by_repository ON runs (workflow, repository, published_at);
 CREATE TRIGGER runs_transition BEFORE UPDATE ON runs FOR EACH ROW
     EXECUTE FUNCTION refuse_illegal_transition(
-        'open>collected', 'collected>published', 'collected>estimated', 'collected>scored');
+        'open>collected', 'collected>published', 'collected>estimated', 'collected>scored', 'collected>reviewed');
 
 CREATE TABLE contents (
     content_hash text PRIMARY KEY,
@@ -468,7 +471,7 @@ CREATE FUNCTION require_outcomes_that_add_up() RETURNS trigger LANGUAGE plpgsql 
 DECLARE
     counted record;
 BEGIN
-    IF NEW.state IN ('published', 'scored') THEN
+    IF NEW.state IN ('published', 'scored', 'reviewed') THEN
         SELECT count(*) AS collected,
                count(*) FILTER (WHERE outcome = 'answered') AS answered,
                count(*) FILTER (WHERE outcome = 'reused') AS reused,

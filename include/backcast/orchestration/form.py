@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def default_args(priority: int) -> dict[str, Any]:
+def default_args(priority: int = 0) -> dict[str, Any]:
     """Return the arguments of every task: an owner, retries for what may pass by itself, and who goes first."""
     return {
         "priority_weight": 1 + priority,

@@ -23,7 +23,7 @@ _LANGUAGE_HINT = re.compile(r"\.([A-Za-z0-9]{1,10})$")
 def render_markdown(report: Report) -> str:
     """The report as Markdown that is pleasant both rendered and as plain text."""
     return (
-        _environment()
+        environment()
         .get_template("report.md.j2")
         .render(
             report=report,
@@ -40,8 +40,9 @@ def render_markdown(report: Report) -> str:
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Return where the templates of reports are; whatever they print is escaped unless a filter makes it Markdown."""
+    made = Environment(
         loader=PackageLoader("backcast.reports"),
         autoescape=False,  # noqa: S701 - this is Markdown: `finalize` escapes whatever the template does not mark as its own
         undefined=StrictUndefined,
@@ -59,11 +60,15 @@ def _environment() -> Environment:
         "number": wording.number,
         "percent": wording.percent,
         "place": _place,
+        "seconds": wording.seconds,
+        "share": wording.share,
         "usd": wording.usd,
         "utc": wording.utc,
     }
-    environment.filters.update({name: _marked(function) for name, function in own.items()})
-    return environment
+    made.filters.update({name: _marked(function) for name, function in own.items()})
+    # What another template has rendered is escaped already.
+    made.filters["as_markdown"] = _Markdown
+    return made
 
 
 class _Markdown(str):

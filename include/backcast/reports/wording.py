@@ -39,6 +39,16 @@ def percent(part: Decimal | int, whole: Decimal | int) -> str:
     return f"{part / whole:.0%}" if whole else "0%"
 
 
+def share(part: float) -> str:
+    """A share in per cent, with a tenth where it has one: 90%, 66.7%."""
+    return f"{round(part * 100, 1):g}%"
+
+
+def seconds(value: float | None) -> str:
+    """A number of seconds with a tenth: 2.5; a dash when there is none."""
+    return "\N{EN DASH}" if value is None else f"{value:.1f}"
+
+
 def number(value: int) -> str:
     """A whole number with its thousands set off."""
     return f"{value:,}"

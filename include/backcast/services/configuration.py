@@ -21,6 +21,7 @@ _READ_MACHINE: Final[tuple[Callable[[], object], ...]] = (
     settings.poll_interval_seconds,
     settings.exclusive_workspace,
     settings.schedules_on,
+    settings.approval_timeout,
 )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from backcast.domain.errors import HeldError
+from backcast.domain.errors import ApiError, HeldError
 from backcast.domain.pricing import BATCH_SHARE
 from backcast.domain.sampling import Candidate, LetPass, choose
 from backcast.domain.scores import Found, Projection, Scores, project, told
@@ -77,6 +77,7 @@ def gate(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, *, p
     Raises:
         HeldError: the sample shows that the prompt is not good enough; the run is held from now on.
         RefusedError: the key has no access, or there is no money; somebody must mend it.
+        ApiError: calls for the sample had no known end; a later call asks about other documents.
     """
     with ledger.transaction() as connection:
         known = _known(connection, clock(), run_id)
@@ -134,18 +135,16 @@ def _known(connection: Connection, now: datetime, run_id: int) -> Gated | None:
         return _judged_before(connection, run, found)
     require_not_held(run)
     if found is not None:
+        _take_sample(connection, run)
         return None
     left = len(connection.execute(sql("bulk_sizes"), key).fetchall())
     earlier = connection.execute(sql("standing_pass"), key).fetchone()
     if earlier is not None:
         why = f"The prompt passed in run {earlier['run_id']}, at {earlier['judged_at']:%Y-%m-%d %H:%M} UTC."
         return Gated("passed", why, left)
-    sample = _sample(connection, run)
-    if not sample:
+    if not _take_sample(connection, run):
         return Gated(None, "There is nothing to prove a prompt for.", left)
     connection.execute(sql("open_gate"), {**key, "now": now})
-    connection.execute(sql("take_sample"), {"request_ids": sample})
-    reserve(connection, run)
     return None
 
 
@@ -162,10 +161,16 @@ def _judged_before(connection: Connection, run: Row, found: Row) -> Gated:
     return Gated("let_pass", _told_of_let_pass(let_pass, found["scores"]), left, found["scores"])
 
 
-def _sample(connection: Connection, run: Row) -> list[int]:
-    rows = connection.execute(sql("sample_candidates"), {"run_id": run["run_id"]}).fetchall()
+def _take_sample(connection: Connection, run: Row) -> int:
+    """Fill a run's sample up, of which some may have been lost, and return how many documents were added."""
+    key, terms = {"run_id": run["run_id"]}, sample_terms_of(run)
+    there = (connection.execute(sql("sample_size"), key).fetchone() or {})["count"]
+    rows = connection.execute(sql("sample_candidates"), key).fetchall() if there < terms.documents else []
     request_of = {row["key"]: row.pop("request_id") for row in rows}
-    return [request_of[key] for key in choose([Candidate(**row) for row in rows], sample_terms_of(run))]
+    chosen = choose([Candidate(**row) for row in rows], replace(terms, documents=terms.documents - there))
+    connection.execute(sql("take_sample"), {"request_ids": [request_of[key] for key in chosen]})
+    reserve(connection, run)
+    return len(chosen)
 
 
 def _judge(connection: Connection, now: datetime, run_id: int, labelled: Found | None) -> Gated | str:
@@ -179,9 +184,15 @@ def _judge(connection: Connection, now: datetime, run_id: int, labelled: Found |
     if found["verdict"] is not None:
         return _judged_before(connection, run, found)
     rest = [row["prompt_bytes"] for row in stream(connection, "bulk_sizes", key)]
-    sample = list(sampled_answers(connection, run_id))
+    everything = list(sampled_answers(connection, run_id))
+    sample = [(answer, row) for answer, row in everything if not row["lost"]]
     scores = Scores(tuple(answer for answer, row in sample if row["state"] != "open"), labelled)
-    unanswered = None if scores.answers else next((answer.detail for answer, _ in sample), "it was taken over")
+    if rest and len(sample) < min(len(everything), sample_terms_of(run).documents):
+        raise ApiError(
+            f"Only {len(sample)} documents of the sample of run {run_id} could be asked about: calls for the others "
+            "had no known end. The next try asks about others; clear this task when no try is left."
+        )
+    unanswered = None if scores.answers else next((answer.detail for answer, _ in everything), "it was taken over")
     if unanswered and not rest:
         connection.execute(sql("close_gate"), key)
         return Gated(None, f"None of the sample was answered: {unanswered}.", 0)

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from backcast.services.open_run import Clock
 
 WORKFLOW: Final = "requests"
-_PROMPT: Final = PromptVersion("own", "", "", "{}")
+# What is kept for requests that bring their own parameters.
+OWN_PROMPT: Final = PromptVersion("own", "", "", "{}")
 # 3 and 4 are the rounds of what other runs gave up and of what is answered synchronously.
 _ROUNDS: Final = (1, 2)
 _MORE_ROUNDS: Final = (5, 6, 7, 8)
@@ -116,7 +117,7 @@ def _settings(asked: RequestRun, model: str, max_tokens: int) -> RunSettings:
         sla=asked.sla or LONGEST_SLA,
         model=load_model(model),
         max_tokens=max_tokens,
-        prompt=_PROMPT,
+        prompt=OWN_PROMPT,
         budget=Budget(run=asked.max_usd),
         structured=False,
         kind="requests",

@@ -13,7 +13,7 @@ from backcast.services.scoring import SampleDocument
 from backcast.sources.git import GitSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
     from pathlib import Path
 
     from backcast.domain.documents import SourceDocument
@@ -27,17 +27,24 @@ def labelled_sample(documents: Iterable[LabelledDocument]) -> list[SampleDocumen
 
 
 def repository_sample(
-    settings: RunSettings, cache: Path, *, documents: int | None = None, beside: Iterable[SampleDocument] = ()
+    settings: RunSettings,
+    cache: Path,
+    *,
+    documents: int | None = None,
+    beside: Iterable[SampleDocument] = (),
+    failed: Container[str] = (),
 ) -> list[SampleDocument]:
     """Return a sample of the repository of these settings: the same one as long as its documents are the same.
 
-    What failed in earlier runs gets no place of its own, so that two versions are scored on the same sample.
+    What failed in earlier runs gets a place of its own only when it is given, so that two versions are scored on the
+    same sample.
 
     Args:
         settings: of a run on the repository.
         cache: where clones of remote repositories are kept.
         documents: how many; None: as many as the settings say.
         beside: what is in the sample anyway, under paths that no other document may have.
+        failed: the contents, by their hashes, that were not accepted before.
 
     Raises:
         InputError: the repository cannot be read, or nothing of it is left after filtering.
@@ -46,7 +53,7 @@ def repository_sample(
     snapshot = source.snapshot()
     terms = settings.sample if documents is None else replace(settings.sample, documents=documents)
     # Read twice, so that not all of a repository is in memory at once.
-    candidates = list(_candidates(source.documents(snapshot), {one.path for one in beside}))
+    candidates = list(_candidates(source.documents(snapshot), {one.path for one in beside}, failed))
     if not candidates:
         raise InputError(nothing_left(snapshot.repository, snapshot.ref, ()))
     chosen = set(choose(candidates, terms))
@@ -57,7 +64,7 @@ def repository_sample(
     ]
 
 
-def _candidates(documents: Iterable[SourceDocument], taken: set[str]) -> Iterator[Candidate]:
+def _candidates(documents: Iterable[SourceDocument], taken: set[str], failed: Container[str]) -> Iterator[Candidate]:
     seen = set[str]()
     for document in documents:
         if document.text is None or document.path in taken:
@@ -66,4 +73,4 @@ def _candidates(documents: Iterable[SourceDocument], taken: set[str]) -> Iterato
         if content not in seen:
             seen.add(content)
             odd = len(document.text.encode()) - len(document.text.encode("ascii", "ignore"))
-            yield Candidate(document.path, document.language, document.size, odd)
+            yield Candidate(document.path, document.language, document.size, odd, content in failed)

@@ -19,7 +19,7 @@ from backcast.sources.location import Remote, check_ref, is_object_id, parse_rep
 from backcast.sources.tree import TreeEntry, list_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _REGULAR_FILES = ("100644", "100755", "100664")
 _LARGEST_ATTRIBUTES_FILE = 1_000_000
@@ -37,27 +37,21 @@ class GitSource:
     def snapshot(self) -> Snapshot:
         """What `ref` names now; a clone is made or fetched when the repository is remote."""
         check_ref(self.ref)
-        location = parse_repository(self.repository)
-        if isinstance(location, Remote):
-            git_dir = cached_clone(location, self.cache)
-            shown, ref = location.shown, REMOTE_HEAD if self.ref == "HEAD" else self.ref
-        else:
-            git_dir = _git_dir_of(location)
-            shown, ref = str(location), self.ref
-        commit = _resolve(git_dir, ref) or _no_such_ref(git_dir, shown, self.ref)
-        return Snapshot(shown, self.ref, commit, _committed_at(git_dir, commit))
+        location = located(self.repository, self.cache)
+        commit = location.commit_of(self.ref)
+        return Snapshot(location.shown, self.ref, commit, _committed_at(location.git_dir, commit))
 
     def documents(self, snapshot: Snapshot) -> Iterator[SourceDocument]:
         """Every tracked file of the snapshot's commit once, in path order; what is left out carries its reason."""
         git_dir = self._git_dir(snapshot)
         entries = list_tree(git_dir, snapshot.commit)
         with BlobReader(git_dir) as blobs:
-            chosen = filters.Filters(self.selection, _attributes(entries, blobs))
+            chosen = filters.Filters(self.selection, read_attributes(entries, blobs))
             wanted = self.selection.max_documents
             taken = 0
             for entry in entries:
                 full = wanted is not None and taken >= wanted
-                document = _document(entry, chosen, blobs, full=full)
+                document = read_document(entry, chosen, blobs, full=full)
                 taken += document.skip_reason is None
                 yield document
 
@@ -76,7 +70,37 @@ class GitSource:
         return git_dir
 
 
-def _document(entry: TreeEntry, chosen: filters.Filters, blobs: BlobReader, *, full: bool) -> SourceDocument:
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where a repository is on this machine, and how it is shown; `remote` when it is a clone, current as of now."""
+
+    git_dir: Path
+    shown: str
+    remote: bool
+
+    def commit_of(self, ref: str) -> str:
+        """The full id of the commit that a ref names.
+
+        Raises:
+            InputError: it names none.
+        """
+        check_ref(ref)
+        resolved = REMOTE_HEAD if self.remote and ref == "HEAD" else ref
+        return _resolve(self.git_dir, resolved) or _no_such_ref(self.git_dir, self.shown, ref)
+
+
+def located(repository: str, cache: Path) -> Located:
+    """Where the repository is, given by a path or by a URL, of which a bare clone is kept in `cache`."""
+    location = parse_repository(repository)
+    if isinstance(location, Remote):
+        return Located(cached_clone(location, cache), location.shown, remote=True)
+    return Located(_git_dir_of(location), str(location), remote=False)
+
+
+def read_document(
+    entry: TreeEntry, chosen: filters.Filters, blobs: BlobReader, *, full: bool = False
+) -> SourceDocument:
+    """One tracked file, or why it is left out; `full` when no more are wanted."""
     language = language_by_name(entry.path)
 
     def skipped(reason: str) -> SourceDocument:
@@ -100,7 +124,8 @@ def _document(entry: TreeEntry, chosen: filters.Filters, blobs: BlobReader, *, f
     return skipped(reason) if reason else SourceDocument(entry.path, language or "", entry.size, text, None)
 
 
-def _attributes(entries: list[TreeEntry], blobs: BlobReader) -> Attributes:
+def read_attributes(entries: Iterable[TreeEntry], blobs: BlobReader) -> Attributes:
+    """What the `.gitattributes` among these files say."""
     files = (
         (entry.path, blobs.read(entry.object_id).decode("utf-8", "replace"))
         for entry in entries

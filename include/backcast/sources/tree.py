@@ -9,6 +9,7 @@ from backcast.domain.errors import InputError
 from backcast.sources.gitcli import GitFailedError, run_git
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _MISSING = "BAD"
@@ -26,10 +27,10 @@ class TreeEntry:
     path_is_utf8: bool = True
 
 
-def list_tree(git_dir: Path, commit: str) -> list[TreeEntry]:
-    """All tracked files of the commit."""
+def list_tree(git_dir: Path, commit: str, paths: Sequence[str] = ()) -> list[TreeEntry]:
+    """All tracked files of the commit; with paths, those of them that there are."""
     try:
-        listing = run_git([f"--git-dir={git_dir}", "ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--"])
+        listing = run_git([f"--git-dir={git_dir}", "ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--", *paths])
     except GitFailedError as error:
         raise InputError(f"cannot list the files of commit {commit} in {git_dir}: {error}") from error
     return [_parse(record) for record in listing.split(b"\0") if record]

@@ -5,6 +5,7 @@ SELECT documents.path, documents.language, documents.reason, documents.prompt_by
        CASE WHEN own.request_id IS NULL THEN first.request_id IS NULL
             ELSE own.state = 'open' AND own.left_because IS NULL AND canceled_at IS NULL END AS elsewhere,
        coalesce(own.state, first.state) AS state, own.cause, own.detail, own.left_because,
+       own.state = 'open' AND EXISTS (SELECT FROM calls WHERE calls.request_id = own.request_id AND calls.state = 'lost') AS lost,
        coalesce(answer.raw, known.raw) AS raw,
        CASE WHEN asked THEN answer.input_tokens + answer.cache_read_tokens + answer.cache_write_tokens END AS input_tokens,
        CASE WHEN asked THEN answer.output_tokens END AS output_tokens, CASE WHEN asked THEN answer.cost_usd END AS cost_usd,

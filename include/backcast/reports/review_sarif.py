@@ -1,0 +1,91 @@
+"""A review of a diff as SARIF 2.1.0, which code hosts and editors read."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import orjson
+
+from backcast.domain.findings import with_fingerprints
+from backcast.reports.escaping import flat, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from backcast.domain.reviews import NotReviewed, Review, ReviewFinding
+
+_SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_LEVELS: Final = {"critical": "error", "high": "error", "medium": "warning", "low": "note"}
+_ROOT: Final = "%SRCROOT%"
+
+
+def review_sarif(review: Review) -> bytes:
+    """Return a review as a SARIF log with one run.
+
+    Its categories are the rules; its fingerprints survive lines that move. What was not reviewed is a notification of
+    the run, which is not successful then.
+    """
+    rules = sorted({finding.category for finding in review.findings})
+    missing = [_notification(one, "warning") for one in review.unanswered]
+    left_out = [_notification(one, "note") for one in review.left_out]
+    run = {
+        "tool": {"driver": {"name": "backcast", **_version(), "rules": [{"id": rule} for rule in rules]}},
+        "invocations": [
+            {"executionSuccessful": not missing, "toolExecutionNotifications": [*missing, *left_out]},
+        ],
+        "results": [_result(finding, print_, rules) for print_, finding in _with_fingerprints(review.findings)],
+        "columnKind": "unicodeCodePoints",
+        "properties": {
+            "model": review.model,
+            "prompt": review.prompt,
+            "simulated": review.simulated,
+            "commit": review.commit,
+            "mergeBase": review.merge_base,
+        },
+    }
+    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+    return orjson.dumps(log, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _with_fingerprints(findings: Iterable[ReviewFinding]) -> Iterator[tuple[str, ReviewFinding]]:
+    by_path: dict[str, list[ReviewFinding]] = {}
+    for finding in findings:
+        by_path.setdefault(finding.path, []).append(finding)
+    for path, several in by_path.items():
+        told = [{"evidence": one.evidence, "category": one.category} for one in several]
+        for (fingerprint, _), finding in zip(with_fingerprints(path, told), several, strict=True):
+            yield fingerprint, finding
+
+
+def _result(finding: ReviewFinding, fingerprint: str, rules: list[str]) -> dict[str, Any]:
+    lines = {"startLine": finding.line_start, "endLine": finding.line_end}
+    told = "\n\n".join(printable(flat(part)) for part in (finding.title, finding.why, finding.suggestion))
+    return {
+        "ruleId": finding.category,
+        "ruleIndex": rules.index(finding.category),
+        "level": _LEVELS[finding.severity],
+        "message": {"text": told},
+        "locations": [_location(finding.path, {**lines, "snippet": {"text": finding.evidence}})],
+        "partialFingerprints": {"backcast/v1": fingerprint},
+        "properties": {"severity": finding.severity},
+    }
+
+
+def _notification(one: NotReviewed, level: str) -> dict[str, Any]:
+    region = {"startLine": one.lines[0], "endLine": one.lines[1]} if one.lines else None
+    text = f"{'not answered' if level == 'warning' else 'left out'}: {flat(one.reason)}"
+    return {"level": level, "message": {"text": text}, "locations": [_location(one.path, region)]}
+
+
+def _location(path: str, region: dict[str, Any] | None) -> dict[str, Any]:
+    place: dict[str, Any] = {"artifactLocation": {"uri": quote(path), "uriBaseId": _ROOT}}
+    return {"physicalLocation": {**place, "region": region} if region else place}
+
+
+def _version() -> dict[str, str]:
+    try:
+        return {"version": version("backcast")}
+    except PackageNotFoundError:
+        return {}
