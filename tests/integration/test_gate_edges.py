@@ -1,0 +1,75 @@
+"""What a gate must not do: hold what it does not know to be bad, wait for ever, or let pass what it has not seen."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.stepped_night import SteppedNight
+
+from backcast.services.gate import Gated, gate
+from backcast.services.rounds import plan_round
+from backcast.settings import workflows_folder
+from backcast_simulator.rules import parse_rules
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from backcast.ledger.connection import Ledger
+
+DOCUMENTS = 20
+OVERLOADED: dict[str, Any] = {
+    "kind": "error",
+    "status": 529,
+    "type": "overloaded_error",
+    "endpoint": "messages",
+    "times": 10_000,
+}
+
+
+class Killed(BaseException):
+    """The process died here."""
+
+
+@pytest.fixture
+def labelled_night(ledger: Ledger, tmp_path: Path) -> SteppedNight:
+    return SteppedNight(ledger, tmp_path, DOCUMENTS)
+
+
+@pytest.fixture
+def night(labelled_night: SteppedNight, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SteppedNight:
+    """A night of a workflow that has no labelled documents."""
+    workflows = tmp_path / "workflows"
+    shutil.copytree(workflows_folder(), workflows, ignore=shutil.ignore_patterns("sample"))
+    monkeypatch.setenv("BACKCAST_WORKFLOWS", str(workflows))
+    return labelled_night
+
+
+def prove(night: SteppedNight, run_id: int) -> Gated:
+    return gate(night.ledger, night.api, night.now, run_id, pause=night.pause)
+
+
+def rules(night: SteppedNight, *rules: dict[str, Any]) -> None:
+    night.simulator.set_rules(parse_rules(list(rules)))
+
+
+def set_runs(night: SteppedNight, assignment: str) -> None:
+    with night.ledger.connect() as connection:
+        connection.execute(f"UPDATE runs SET {assignment}")
+
+
+def asked(night: SteppedNight) -> int:
+    return len(night.simulator.bill()["requests"])
+
+
+def test_a_run_that_has_nothing_to_send_needs_no_proof(night: SteppedNight) -> None:
+    first, second = night.collected("dag/1"), night.collected("dag/2")
+    with night.ledger.connect() as connection:
+        connection.execute("UPDATE runs SET simulated = false")
+        connection.execute("UPDATE requests SET simulated = false")
+    # The first one asks for everything, and is not proved yet.
+    assert prove(night, second).verdict is None
+    assert plan_round(night.ledger, night.now, second, 1) == []
+    assert prove(night, first).verdict == "passed"
+    assert plan_round(night.ledger, night.now, second, 1) == []
