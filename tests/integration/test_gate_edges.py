@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.stepped_night import SteppedNight
 
+from backcast.services.cancel import cancel_run
+from backcast.services.fault_points import FaultPoint, listen
 from backcast.services.gate import Gated, gate
 from backcast.services.rounds import plan_round
 from backcast.settings import workflows_folder
@@ -73,3 +75,27 @@ def test_a_run_that_has_nothing_to_send_needs_no_proof(night: SteppedNight) -> N
     assert plan_round(night.ledger, night.now, second, 1) == []
     assert prove(night, first).verdict == "passed"
     assert plan_round(night.ledger, night.now, second, 1) == []
+
+
+def test_a_gate_ends_when_its_run_is_canceled_in_the_middle_of_a_call(night: SteppedNight) -> None:
+    run_id = night.collected()
+    night.faults({**OVERLOADED, "times": 1})
+    pauses = 0
+
+    def cancel(point: FaultPoint) -> None:
+        if point is FaultPoint.RESCUE_CALL_WRITTEN and not night.row("runs", run_id=run_id)["canceled_at"]:
+            cancel_run(night.ledger, night.api, night.now, run_id)
+
+    async def pause(seconds: float) -> None:
+        nonlocal pauses
+        pauses += 1
+        if pauses > 100:
+            raise Killed
+        await night.pause(seconds)
+
+    listen(cancel)
+    try:
+        gated = gate(night.ledger, night.api, night.now, run_id, pause=pause)
+    finally:
+        listen(None)
+    assert gated.verdict is None
