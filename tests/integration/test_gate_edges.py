@@ -77,6 +77,33 @@ def test_a_run_that_has_nothing_to_send_needs_no_proof(night: SteppedNight) -> N
     assert plan_round(night.ledger, night.now, second, 1) == []
 
 
+@pytest.mark.parametrize("other", ["max_tokens = 100", "structured = NOT structured"])
+def test_a_pass_holds_for_the_shape_that_was_proved(night: SteppedNight, other: str) -> None:
+    prove(night, night.collected())
+    before = asked(night)
+    second = night.collected("dag/2", repository=str(night._own_repository("dag/2")))
+    set_runs(night, f"{other} WHERE run_id = {second}")
+    assert prove(night, second).verdict == "passed"
+    assert asked(night) == before + 10
+
+
+def test_a_pass_of_a_few_documents_does_not_hold_for_many(night: SteppedNight) -> None:
+    prove(night, night.collected(max_documents=2))
+    second = night.collected("dag/2", repository=str(night._own_repository("dag/2")))
+    assert prove(night, second).verdict == "passed"
+    assert asked(night) == 2 + 10
+    third = night.collected("dag/3", repository=str(night._own_repository("dag/3")))
+    prove(night, third)
+    assert asked(night) == 2 + 10
+
+
+def test_a_pass_of_a_few_documents_holds_for_as_few(night: SteppedNight) -> None:
+    prove(night, night.collected(max_documents=2))
+    second = night.collected("dag/2", repository=str(night._own_repository("dag/2")), max_documents=2)
+    assert prove(night, second).verdict == "passed"
+    assert asked(night) == 2
+
+
 def test_a_gate_ends_when_its_run_is_canceled_in_the_middle_of_a_call(night: SteppedNight) -> None:
     run_id = night.collected()
     night.faults({**OVERLOADED, "times": 1})

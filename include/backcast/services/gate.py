@@ -64,8 +64,8 @@ class Gated:
 def gate(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, *, pause: Pause = asyncio.sleep) -> Gated:
     """Prove a run's prompt on a sample before anything of it is submitted; safe to call again.
 
-    A pass holds for other runs with the same prompt and model, until the first-pass rate of one falls below the
-    threshold.
+    A pass holds for other runs whose requests have the same prompt, model and shape and whose sample would not be
+    larger, until the first-pass rate of one falls below the threshold.
 
     Args:
         ledger: where the run is.
@@ -138,7 +138,8 @@ def _known(connection: Connection, now: datetime, run_id: int) -> Gated | None:
         _take_sample(connection, run)
         return None
     left = len(connection.execute(sql("bulk_sizes"), key).fetchall())
-    earlier = connection.execute(sql("standing_pass"), key).fetchone()
+    shown = min(left, sample_terms_of(run).documents)
+    earlier = connection.execute(sql("standing_pass"), {**key, "documents": shown}).fetchone()
     if earlier is not None:
         why = f"The prompt passed in run {earlier['run_id']}, at {earlier['judged_at']:%Y-%m-%d %H:%M} UTC."
         return Gated("passed", why, left)
