@@ -213,7 +213,7 @@ _PATTERN: Final = {
     "type": "string",
     "minLength": 2,
     "maxLength": 200,
-    "description": "Text to look for as it stands, within one line; letter case does not matter. No regular expression.",
+    "description": "Text to look for as it stands, within one line, in any letter case. No regular expression.",
 }
 _PACKAGE: Final = {
     "type": "string",
