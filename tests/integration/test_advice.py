@@ -18,7 +18,6 @@ from backcast.anthropic_api.batches import MessageBatchesApi
 from backcast.domain.errors import InputError
 from backcast.orchestration import advice_dag, clients
 from backcast.services.advice import Advised, advise
-from backcast.services.repository_tools import ToolLimits
 from backcast.services.review_record import record
 from backcast.settings import load_workflow, run_settings
 
@@ -44,9 +43,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ask(simulator: RunningSimulator, repository: Path, tmp_path: Path) -> Callable[..., Advised]:
-    def asked(
-        max_turns: int = 24, api: MessageBatchesApi | None = None, limits: ToolLimits | None = None, **params: Any
-    ) -> Advised:
+    def asked(max_turns: int = 24, api: MessageBatchesApi | None = None, **params: Any) -> Advised:
         return advise(
             api or api_at(simulator.base_url),
             clock,
@@ -54,7 +51,6 @@ def ask(simulator: RunningSimulator, repository: Path, tmp_path: Path) -> Callab
             load_workflow(WORKFLOW)["client_tools"],
             cache=tmp_path / "cache",
             max_turns=max_turns,
-            limits=limits,
         )
 
     return asked
@@ -148,7 +144,8 @@ def test_what_a_tool_cannot_do_is_told_to_the_model_which_goes_on(
     tool: dict[str, Any],
     complaint: str,
 ) -> None:
-    simulator.rules({"outcome": "tool_use", "tool": tool, "limit": 1})
+    # Of what is said first only: what tools bring has no such text.
+    simulator.rules({"match": "<document-", "outcome": "tool_use", "tool": tool})
     told: list[str] = []
     post = anthropic.AsyncAnthropic.post
 
@@ -190,7 +187,7 @@ def test_advice_that_quotes_what_is_not_there_is_left_out(
         {**told, "title": "outside", "path": "../secret.txt", "evidence": "x"},
         {**told, "title": "true", "path": "requirements.txt", "evidence": "flask"},
     ]
-    simulator.rules({"text": json.dumps({"summary": "s", "advice": advice})})
+    simulator.rules({"outcome": "answer", "text": json.dumps({"summary": "s", "advice": advice})})
     report = ask().report
     assert [(one.title, one.line) for one in report.advice] == [("true", 2)]
     assert [one.title for one in report.left_out] == ["invented", "outside"]
@@ -229,7 +226,7 @@ def test_all_of_it_has_an_end(ask: Callable[..., Advised], simulator: RunningSim
     assert report.seconds < 4
 
 
-def test_a_tool_that_is_not_there_cannot_be_declared(ask: Callable[..., Advised], repository: Path) -> None:
+def test_a_tool_that_is_not_there_cannot_be_declared(repository: Path) -> None:
     settings = run_settings(WORKFLOW, {"repository": str(repository)})
     with pytest.raises(InputError, match="there is no tool 'run_shell'"):
         advise(api_at("http://127.0.0.1:9"), clock, settings, ["run_shell"], cache=repository)

@@ -29,7 +29,10 @@ REQUIREMENTS = (
     "# comment\n-r other.txt\n--hash=sha256:aa\nrequests[socks]==2.31.0 \\\n    --hash=sha256:bb\n"
     "flask>=2 ; python_version > '3'\nclick\nown @ https://example.org/own.zip\n./local\nattrs==23.*\n"
 )
-GO = "module x\n\nrequire (\n\tgolang.org/x/net v0.17.0 // indirect\n)\nrequire example.org/y v1.0.0\nreplace (\n\ta.org/b v1.0.0 => ./b\n)\n"
+GO = (
+    "module x\n\nrequire (\n\tgolang.org/x/net v0.17.0 // indirect\n)\nrequire example.org/y v1.0.0\n"
+    "replace (\n\ta.org/b v1.0.0 => ./b\n)\n"
+)
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,8 @@ NextTurn: TypeAlias = Turn | Answered | Refused | Lost
 class ToolConversation:
     """Asks, runs the tools that the model asks for, and asks on.
 
-    What the model may ask for is fixed by `tools`: another name, or what does not fit a tool's schema, is answered to
-    the model as an error, and so is whatever goes wrong in a tool.
+    What the model may ask for is fixed by `tools`: another name, what does not fit a tool's schema, and whatever goes
+    wrong in a tool get an error as their result, which the model is told.
 
     Args:
         client: who is asked.
@@ -105,7 +105,7 @@ class ToolConversation:
         """
         async with asyncio.timeout(timeout.total_seconds()):
             with warnings.catch_warnings():
-                # That there is no tool of a name is told to the model; nobody else can do anything about it.
+                # The model is told that there is no tool of a name; nobody else can do anything about it.
                 warnings.simplefilter("ignore", UserWarning)
                 brought = await self._runner.generate_tool_call_response()
         return len(orjson.dumps(brought, default=str))

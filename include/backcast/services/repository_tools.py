@@ -36,7 +36,7 @@ class ToolLimits:
     """How much a tool does.
 
     Attributes:
-        result_bytes: at most so many go back to the model, its marks aside.
+        result_bytes: a model is shown at most so many, the marks around them aside.
         file_bytes: larger files are not read.
         seconds: for a search, and for reading lock files.
     """
@@ -48,7 +48,7 @@ class ToolLimits:
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """A line that was shown to the model and seems to speak to it."""
+    """A line that a model was shown and that seems to speak to it."""
 
     path: str
     line: int
@@ -63,7 +63,7 @@ class RepositoryTools:
         files: what they see.
         limits: how much they do.
         now: a clock that only moves forward, in seconds.
-        suspicions: what of the lines that they showed seems to speak to the model.
+        suspicions: lines that they showed and that seem to speak to a model.
     """
 
     files: TrackedFiles
