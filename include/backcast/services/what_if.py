@@ -154,7 +154,7 @@ def _money_spent(spent: Row, runs: Figure) -> Money:
         now_usd=spent["cost_usd"] * share,
         batch_usd=spent["synchronous_usd"] * BATCH_SHARE * share,
         synchronous_usd=spent["synchronous_usd"] * share,
-        basis=f"{spent['runs']:,} published runs of the last {MONTH.days} days in the ledger, "
+        basis=f"{spent['runs']:,} runs of the last {MONTH.days} days in the ledger, "
         f"US$ {spent['cost_usd'] / spent['runs']:,.4f} each",
     )
 

@@ -1,5 +1,5 @@
--- What the finished runs of each workflow used and cost in US$, of those opened since a moment: those with a report, and what
--- was answered at once. Not those of a simulator, which nobody pays.
+-- What the runs of each workflow that ended used and cost in US$, of those opened since a moment; not those of a
+-- simulator, which nobody pays.
 SELECT runs.workflow, count(DISTINCT runs.run_id) AS runs, count(results.result_id) AS answers,
        count(results.call_id) AS called,
        coalesce(sum(input_tokens + output_tokens + cache_read_tokens + cache_write_tokens), 0) AS tokens,
