@@ -84,8 +84,14 @@ def batch_dags(parsed: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_dag_file_parses_and_serialises(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
-    names = {"nightly_tech_debt", "pre_merge_review", "reconcile_batches", "refine_prompt", "weekly_code_audit"}
-    assert set(parsed["dags"]) == names
+    assert set(parsed["dags"]) == {
+        "dependency_advice",
+        "nightly_tech_debt",
+        "pre_merge_review",
+        "reconcile_batches",
+        "refine_prompt",
+        "weekly_code_audit",
+    }
 
 
 def test_every_dag_says_what_it_is_and_who_owns_it(parsed: dict[str, Any]) -> None:
@@ -196,6 +202,18 @@ def test_a_review_is_one_task_that_starts_only_when_somebody_asks_and_is_not_pai
     assert set(dag["params"]) == {"repository", "base", "head", "fail_on", "model", "prompt", "max_usd"}
 
 
+def test_advice_is_one_task_that_starts_by_itself_as_long_before_it_is_due_as_it_may_take(
+    parsed: dict[str, Any],
+) -> None:
+    dag = parsed["dags"]["dependency_advice"]
+    assert (dag["summary"], dag["starts_paused"]) == ("0 6 * * 1", None)
+    assert "`0 6 * * 1` (Europe/Berlin), to be there Mon 06:30 Europe/Berlin" in dag["doc_md"]
+    assert "must run list_versions, read_file, search in mid-answer" in dag["doc_md"]
+    assert dag["tags"] == ["backcast", "synchronous"]
+    assert dag["tasks"] == {"advise": {"retries": 0, "downstream": [], "trigger_rule": "all_success"}}
+    assert set(dag["params"]) == {"repository", "ref", "model", "prompt", "max_usd"}
+
+
 def test_a_report_is_submitted_at_the_slots_that_its_due_time_leaves(parsed: dict[str, Any]) -> None:
     dag = parsed["dags"]["nightly_tech_debt"]
     assert dag["summary"] == "submits 30 h and 26 h before Mon-Fri 08:00 Europe/Berlin"
@@ -231,6 +249,17 @@ def test_a_dag_whose_sla_cannot_hold_loads_without_a_schedule_and_says_why(tmp_p
     dag = parsed["dags"]["nightly_tech_debt"]
     assert dag["schedule"] == "None"
     assert "An SLA of 24 h cannot hold" in dag["doc_md"]
+
+
+def test_advice_whose_workflow_is_wrong_breaks_its_own_dag_only_which_says_why(tmp_path: Path) -> None:
+    shutil.copytree(PROJECT / "include" / "workflows", tmp_path / "workflows")
+    file = tmp_path / "workflows" / "dependency_advice" / "workflow.yaml"
+    file.write_text(file.read_text() + "every: 1d\n")
+    parsed = parse(tmp_path, BACKCAST_WORKFLOWS=str(tmp_path / "workflows"))
+    assert parsed["errors"] == {}
+    dag = parsed["dags"]["dependency_advice"]
+    assert (dag["schedule"], dag["tags"]) == ("None", ["backcast", "broken", "synchronous"])
+    assert "every: client_tools says that somebody must run list_versions" in dag["doc_md"]
 
 
 @pytest.fixture(scope="module")
@@ -283,6 +312,8 @@ def test_schedules_can_be_switched_off_but_not_the_watch_over_what_was_sent(tmp_
     parsed = parse(tmp_path, BACKCAST_SCHEDULES="false")
     assert parsed["errors"] == {}
     assert parsed["dags"]["nightly_tech_debt"]["schedule"] == "None"
+    assert parsed["dags"]["dependency_advice"]["schedule"] == "None"
+    assert "switched off" in parsed["dags"]["dependency_advice"]["doc_md"]
     assert "switched off" in parsed["dags"]["nightly_tech_debt"]["doc_md"]
     assert parsed["dags"]["reconcile_batches"]["schedule"] == "0:15:00"
 

@@ -174,7 +174,7 @@ class _Loop:
                 return f"{best.version} reaches the threshold of {threshold:.0%}."
             failures = failures_of(best.scores, self._sample)
             if not failures:
-                return f"Nothing that {best.version} failed on can be shown to the model, so nothing was proposed."
+                return f"Nothing that {best.version} failed on can be shown to a model, so nothing was proposed."
             parent = next(prompt for prompt in self._prompts if prompt.prompt_hash == best.prompt_hash)
             proposal = propose(
                 self._ledger,

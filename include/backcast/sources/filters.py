@@ -59,7 +59,7 @@ class Filters:
         """Why the file is left out, as far as its name, mode and size tell."""
         return (
             _MODES.get(entry.mode)
-            or self._unwanted(entry.path)
+            or self.unwanted(entry.path)
             or self._foreign(entry.path)
             or _no_source(entry)
             or self._wrong_size(entry.size)
@@ -74,7 +74,8 @@ class Filters:
         said = self._attributes.get(path, GENERATED_ATTRIBUTE)
         return GENERATED if said is None and looks_generated(text) else None
 
-    def _unwanted(self, path: str) -> str | None:
+    def unwanted(self, path: str) -> str | None:
+        """Why the file is left out, as far as the patterns of the selection tell."""
         if self._exclude.match_file(path):
             return EXCLUDED
         if self._include.patterns and not self._include.match_file(path):
