@@ -12,7 +12,7 @@ import pytest
 from tests.stepped_night import SteppedNight
 from tests.support import WORKFLOW
 
-from backcast.domain.errors import HeldError
+from backcast.domain.errors import ApiError, HeldError, InDoubtError
 from backcast.labelled import load_labelled
 from backcast.ledger.connection import sql
 from backcast.services.cancel import cancel_run
@@ -227,3 +227,19 @@ def test_a_gate_ends_when_its_run_is_canceled_in_the_middle_of_a_call(night: Ste
     finally:
         listen(None)
     assert gated.verdict is None
+
+
+def test_a_gate_whose_labelled_documents_have_no_answer_yet_is_tried_again(
+    labelled_night: SteppedNight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = labelled_night
+    run_id = night.collected()
+
+    def unanswered(*_: object, **__: object) -> None:
+        raise InDoubtError("15 requests have no result yet")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("backcast.services.gate.score", unanswered)
+        with pytest.raises(ApiError, match="The sample of run 1 is not answered yet: 15 requests"):
+            prove(night, run_id)
+    assert prove(night, run_id).verdict == "passed"

@@ -111,7 +111,10 @@ def gate(  # noqa: PLR0913  a service is given its ledger, API and clock
         asyncio.run(_wait(pause))
     try:
         labelled = _labelled(ledger, api, clock, run_id, pause, stop_at)
-    except InDoubtError:
+    except InDoubtError as error:
+        if stop_at is None:
+            # Or else the task would be done, and what follows it would submit.
+            raise ApiError(f"The sample of run {run_id} is not answered yet: {error}") from error
         return _WAITS
     with ledger.transaction() as connection:
         gated = _judge(connection, clock(), run_id, labelled)
