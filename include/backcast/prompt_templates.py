@@ -6,10 +6,11 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Never, TypeVar
 from xml.sax.saxutils import quoteattr
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError
+from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from backcast.domain.errors import InputError
@@ -26,9 +27,19 @@ DOCUMENT: Final = "document"
 _FENCE_DIGITS: Final = 12
 # As Jinja calls a template that was made from a text.
 _UNNAMED: Final = "<template>"
-# Whoever writes a template, a model perhaps, gets at nothing but what it is given. Autoescape is for HTML; here the
-# text must arrive as it stands.
-_ENVIRONMENT: Final = ImmutableSandboxedEnvironment(
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Whoever writes a template, a model perhaps, gets only at what it is given, and makes nothing huge of it."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: object, operator: str, left: object, right: object) -> Never:  # noqa: ARG002  Jinja's
+        raise SecurityError(f"{operator} is not for templates of prompts")
+
+
+# Autoescape is for HTML; here the text must arrive as it stands.
+_ENVIRONMENT: Final = _Environment(
     undefined=StrictUndefined,
     autoescape=False,
     keep_trailing_newline=False,

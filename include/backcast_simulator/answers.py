@@ -9,12 +9,13 @@ import orjson
 
 from backcast_simulator.analyst import analyse
 from backcast_simulator.answer_shape import AnswerShape, shape_of
+from backcast_simulator.dependencies import advise, is_about_dependencies, next_tool
 from backcast_simulator.extraction import extract
 from backcast_simulator.messages import message
 from backcast_simulator.prompts import find_document, last_user_text
 from backcast_simulator.proposals import propose
 from backcast_simulator.refinements import refinement_in
-from backcast_simulator.replies import Reply, reply
+from backcast_simulator.replies import Reply, ToolCall, reply
 
 __all__ = ["AnalystAnswerer", "Answerer", "EchoAnswerer", "Reply", "answerer_named", "message", "reply"]
 
@@ -29,6 +30,10 @@ class Answerer(Protocol):
         """The answer's whole text, however long `max_tokens` allows it to be."""
         ...
 
+    def tool(self, params: dict[str, Any]) -> ToolCall | None:
+        """The tool that it wants to be called before it answers."""
+        ...
+
 
 class EchoAnswerer:
     """Answers with the beginning of the last user message."""
@@ -37,11 +42,16 @@ class EchoAnswerer:
         """A line that says who answers, and up to 400 characters of the message."""
         return f"No model was asked. The message began:\n{last_user_text(params)[:_ECHOED_CHARACTERS]}"
 
+    def tool(self, params: dict[str, Any]) -> ToolCall | None:  # noqa: ARG002  as an answerer has it
+        """None: it needs nothing."""
+        return None
+
 
 class AnalystAnswerer:
     """Answers with a static analysis of the document in the prompt; echoes when there is none.
 
-    Asked for the next version of a prompt, it proposes one.
+    Asked for the next version of a prompt, it proposes one. Given the tools that advice on dependencies takes, it calls
+    them and advises.
     """
 
     def __init__(self) -> None:
@@ -49,7 +59,9 @@ class AnalystAnswerer:
         self._echo = EchoAnswerer()
 
     def answer(self, params: dict[str, Any]) -> str:
-        """The findings or, where these are asked for, the records as JSON, `{"findings": [...]}`; or the proposal."""
+        """The findings, or the records where these are asked for, as JSON; the proposal, or the advice."""
+        if is_about_dependencies(params):
+            return advise(params)
         refinement = refinement_in(params)
         if refinement is not None:
             return propose(refinement)
@@ -57,6 +69,11 @@ class AnalystAnswerer:
         if document is None:
             return self._echo.answer(params)
         return self._analyse(document.path, document.language, document.text, document.numbers, shape_of(params))
+
+    def tool(self, params: dict[str, Any]) -> ToolCall | None:
+        """What advice on dependencies still needs."""
+        wanted = next_tool(params)
+        return None if wanted is None else ToolCall(*wanted)
 
 
 def _analysis_json(path: str, language: str, text: str, numbers: tuple[int, ...], shape: AnswerShape) -> str:

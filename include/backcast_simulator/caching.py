@@ -13,7 +13,7 @@ import orjson
 
 from backcast_simulator.catalogue import NOTHING_CACHED, CachedTokens, Model
 from backcast_simulator.parameters import cacheable_blocks
-from backcast_simulator.prompts import token_count
+from backcast_simulator.prompts import block_characters, token_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,10 +59,9 @@ def _prefixes(marked: Iterable[tuple[dict[str, Any], dict[str, Any] | None]]) ->
 
 
 def _characters(block: dict[str, Any]) -> int:
-    # As in `prompts.input_tokens`: of a content block its text counts, of a tool all of it.
-    if "type" in block and "name" not in block:
-        text = block.get("text")
-        return len(text) if isinstance(text, str) else 0
+    # As in `prompts.input_tokens`: of a tool all of it counts.
+    if "type" in block and ("name" not in block or block["type"] == "tool_use"):
+        return block_characters(block)
     return len(orjson.dumps(block))
 
 

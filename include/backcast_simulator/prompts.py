@@ -96,11 +96,21 @@ def input_tokens(params: dict[str, Any]) -> int:
     messages = params.get("messages")
     for message in messages if isinstance(messages, list) else []:
         if isinstance(message, dict):
-            characters += len(text_of(message.get("content")))
-            pdfs += pdf_tokens(message.get("content"))
+            content = message.get("content")
+            blocks = content if isinstance(content, list) else [{"type": "text", "text": content}]
+            characters += sum(block_characters(block) for block in blocks if isinstance(block, dict))
+            pdfs += pdf_tokens(content)
     if params.get("tools"):
         characters += len(orjson.dumps(params["tools"]))
     return token_count(characters) + pdfs
+
+
+def block_characters(block: dict[str, Any]) -> int:
+    """How many characters of a content block are counted: of its text, of a tool's input, of what a tool brought."""
+    if block.get("type") == "tool_use":
+        return len(str(block.get("name"))) + len(written(block.get("input")))
+    counted = text_of(block.get("content")) if block.get("type") == "tool_result" else block.get("text")
+    return len(counted) if isinstance(counted, str) else 0
 
 
 def token_count(characters: int) -> int:

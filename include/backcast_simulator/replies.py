@@ -59,8 +59,10 @@ def reply(params: dict[str, Any], script: Rule | None, answerer: Answerer, casin
     if outcome == "refusal":
         delivered = Reply((script and script.text) or "", "refusal", 1)
     else:
-        whole = Reply(_text(params, script, answerer, casing), "end_turn", 0, _thinking(params, script))
-        whole = replace(whole, tool=_tool(params, script))
+        tool = _tool(params, script)
+        asked = answerer.tool(params) if script is None and tool is None else None
+        text = "" if asked else _text(params, script, answerer, casing)
+        whole = Reply(text, "end_turn", 0, _thinking(params, script), tool=tool or asked)
         delivered = _delivered(_stopped(params, script, whole), _limit(params), outcome)
     if script is not None and script.stop_reason is not None:
         return replace(delivered, stop_reason=script.stop_reason)

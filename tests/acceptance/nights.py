@@ -16,6 +16,7 @@ import pytest
 from tests.support import Night, RunningSimulator, clock, commit, git, wait_until
 
 import backcast.reports
+from backcast.domain.sampling import SampleTerms
 from backcast.ledger.connection import Ledger
 from backcast.ledger.progress import RunProgress, read_progress
 from backcast.local.environment import simulator_url
@@ -56,9 +57,9 @@ def repository_of(folder: Path, name: str, documents: int) -> Path:
 
 
 def prove_the_prompt(stack: Stack, folder: Path) -> None:
-    """Let the prompt pass, by a run of one document beside Airflow."""
+    """Let the prompt pass for runs of any size, by a run beside Airflow that is as large as a sample."""
     night = Night(Ledger(stack.ledger), simulator_url(stack.ports), folder)
-    repository = repository_of(folder, "proof", 1)
+    repository = repository_of(folder, "proof", SampleTerms().documents)
     run_id = night.open("proof", repository=str(repository))
     collect(night.ledger, clock, run_id, cache=folder / "cache")
     assert gate(night.ledger, night.api, clock, run_id).verdict == "passed"

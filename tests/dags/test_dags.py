@@ -31,7 +31,7 @@ plain = {
         "owner": dag.owner, "tags": sorted(dag.tags), "doc_md": dag.doc_md, "catchup": dag.catchup,
         "schedule": str(dag.schedule),
         "max_active_runs": dag.max_active_runs, "starts_paused": dag.is_paused_upon_creation,
-        "weights": sorted({(task.priority_weight, task.weight_rule.name) for task in dag.tasks}),
+        "weights": sorted({(task.priority_weight, str(task.weight_rule)) for task in dag.tasks}),
         "params": {name: dag.params.get_param(name).dump() for name in dag.params},
         "tasks": {task.task_id: {"retries": task.retries, "downstream": sorted(task.downstream_task_ids),
                                  "trigger_rule": task.trigger_rule.value} for task in dag.tasks},
@@ -84,7 +84,8 @@ def batch_dags(parsed: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_dag_file_parses_and_serialises(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
-    names = {
+    assert set(parsed["dags"]) == {
+        "dependency_advice",
         "document_extraction",
         "nightly_tech_debt",
         "pre_merge_review",
@@ -92,7 +93,6 @@ def test_every_dag_file_parses_and_serialises(parsed: dict[str, Any]) -> None:
         "refine_prompt",
         "weekly_code_audit",
     }
-    assert set(parsed["dags"]) == names
 
 
 def test_every_dag_says_what_it_is_and_who_owns_it(parsed: dict[str, Any]) -> None:
@@ -202,6 +202,18 @@ def test_a_review_is_one_task_that_starts_only_when_somebody_asks_and_is_not_pai
     assert set(dag["params"]) == {"repository", "base", "head", "fail_on", "model", "prompt", "max_usd"}
 
 
+def test_advice_is_one_task_that_starts_by_itself_as_long_before_it_is_due_as_it_may_take(
+    parsed: dict[str, Any],
+) -> None:
+    dag = parsed["dags"]["dependency_advice"]
+    assert (dag["summary"], dag["starts_paused"]) == ("0 6 * * 1", None)
+    assert "`0 6 * * 1` (Europe/Berlin), to be there Mon 06:30 Europe/Berlin" in dag["doc_md"]
+    assert "must run list_versions, read_file, search in mid-answer" in dag["doc_md"]
+    assert dag["tags"] == ["backcast", "synchronous"]
+    assert dag["tasks"] == {"advise": {"retries": 0, "downstream": [], "trigger_rule": "all_success"}}
+    assert set(dag["params"]) == {"repository", "ref", "model", "prompt", "max_usd"}
+
+
 def test_a_report_is_submitted_at_the_slots_that_its_due_time_leaves(parsed: dict[str, Any]) -> None:
     dag = parsed["dags"]["nightly_tech_debt"]
     assert dag["summary"] == "submits 30 h and 26 h before Mon-Fri 08:00 Europe/Berlin"
@@ -248,6 +260,17 @@ def test_a_dag_whose_sla_cannot_hold_loads_without_a_schedule_and_says_why(tmp_p
     assert "An SLA of 24 h cannot hold" in dag["doc_md"]
 
 
+def test_advice_whose_workflow_is_wrong_breaks_its_own_dag_only_which_says_why(tmp_path: Path) -> None:
+    shutil.copytree(PROJECT / "include" / "workflows", tmp_path / "workflows")
+    file = tmp_path / "workflows" / "dependency_advice" / "workflow.yaml"
+    file.write_text(file.read_text() + "every: 1d\n")
+    parsed = parse(tmp_path, BACKCAST_WORKFLOWS=str(tmp_path / "workflows"))
+    assert parsed["errors"] == {}
+    dag = parsed["dags"]["dependency_advice"]
+    assert (dag["schedule"], dag["tags"]) == ("None", ["backcast", "broken", "synchronous"])
+    assert "every: client_tools says that somebody must run list_versions" in dag["doc_md"]
+
+
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A workflow that was just made, an important one, one with a mistake, and one for which somebody waits."""
@@ -255,7 +278,8 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     workflows, dags = home / "workflows", home / "dags"
     shutil.copytree(PROJECT / "include" / "workflows", workflows)
     dags.mkdir()
-    backcast = [sys.executable, "-m", "backcast", "new-workflow", "--dags", str(dags)]
+    command = "from backcast.cli import main; main()"
+    backcast = [sys.executable, "-c", command, "new-workflow", "--dags", str(dags)]
     for name in ("made", "important", "mistaken", "waited_for"):
         environment = {**os.environ, "BACKCAST_WORKFLOWS": str(workflows)}
         subprocess.run([*backcast, name], env=environment, check=True, capture_output=True)
@@ -282,23 +306,23 @@ def test_a_broken_workflow_breaks_its_own_dag_only_which_says_why(mixed: dict[st
     assert set(mixed["dags"]) == {"made", "important", "mistaken", "waited_for"}
     broken = {name: dag for name, dag in mixed["dags"].items() if "broken" in dag["tags"]}
     assert set(broken) == {"mistaken", "waited_for"}
-    assert all(
-        (dag["schedule"], dag["deadlines"] == []) == ("None", name == "mistaken") for name, dag in broken.items()
-    )
-    assert "mistaken/workflow.yaml:6: 'slaa' is no key here. Did you mean 'sla'?" in broken["mistaken"]["doc_md"]
+    assert {dag["schedule"] for dag in broken.values()} == {"None"}
+    assert "mistaken/workflow.yaml:5: 'slaa' is no key here. Did you mean 'sla'?" in broken["mistaken"]["doc_md"]
     assert "waited_for is not for batches. Somebody waits, at most 30 h" in broken["waited_for"]["doc_md"]
     assert broken["mistaken"]["tasks"] == mixed["dags"]["made"]["tasks"]
 
 
 def test_tasks_of_a_higher_priority_go_first_whatever_comes_after_them(mixed: dict[str, Any]) -> None:
-    assert [each[0] for each in mixed["dags"]["important"]["weights"]] == [6]
-    assert [each[0] for each in mixed["dags"]["made"]["weights"]] == [1]
+    assert mixed["dags"]["important"]["weights"] == [[6, "absolute"]]
+    assert mixed["dags"]["made"]["weights"] == [[1, "absolute"]]
 
 
 def test_schedules_can_be_switched_off_but_not_the_watch_over_what_was_sent(tmp_path: Path) -> None:
     parsed = parse(tmp_path, BACKCAST_SCHEDULES="false")
     assert parsed["errors"] == {}
     assert parsed["dags"]["nightly_tech_debt"]["schedule"] == "None"
+    assert parsed["dags"]["dependency_advice"]["schedule"] == "None"
+    assert "switched off" in parsed["dags"]["dependency_advice"]["doc_md"]
     assert "switched off" in parsed["dags"]["nightly_tech_debt"]["doc_md"]
     assert parsed["dags"]["reconcile_batches"]["schedule"] == "0:15:00"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.stepped_night import SteppedNight
-from tests.support import API_KEY, Night, clock, commit, git
+from tests.support import API_KEY, Night, clock, commit, git, prove
 
 from backcast.services.collect import collect
 from backcast.services.reconcile import IDLE_FOR, long_idle
@@ -48,6 +48,7 @@ def test_several_that_catch_up_at_once_send_once(
     night = Night(ledger, simulator.base_url, tmp_path)
     run_id = night.open("dag/1", repository=str(folder))
     collect(ledger, clock, run_id, cache=tmp_path)
+    prove(ledger, run_id)
     if fault:
         simulator.faults(**fault, times=1)
     environment = {

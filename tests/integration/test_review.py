@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from click.testing import CliRunner, Result
 from tests.support import API_KEY, RunningSimulator, commit, git
 
 from backcast.cli import main
+from backcast.domain.what_if import Choice
+from backcast.services.what_if import ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -292,3 +295,19 @@ def test_a_ledger_that_is_dead_silent_or_locked_changes_nothing_but_a_line(
         assert len(done.stderr.splitlines()) == 1
         assert done.stderr.startswith("backcast: the ledger does not know of this review: ")
     assert rows(ledger, "SELECT FROM runs") == []
+
+
+def test_what_reviews_have_cost_is_what_everything_as_a_batch_is_reckoned_from(
+    review: Callable[..., Result], ledger: Ledger
+) -> None:
+    review("--json", BACKCAST_LEDGER=ledger.dsn)
+    review("--json", BACKCAST_LEDGER=ledger.dsn)
+    [money] = rows(ledger, "SELECT sum(cost_usd) AS cost FROM results")
+    with ledger.connect() as connection:
+        # As it would be had the API answered: what a simulator answers is paid by nobody.
+        connection.execute("UPDATE runs SET simulated = false")
+    answer = ask(Choice.ALL_BATCH, ledger, datetime.now(UTC), {})
+    [each] = [each for each in answer.consequences if each.load.workflow == "pre_merge_review"]
+    assert (each.load.runs.value, each.load.money.now_usd) == (2, money["cost"])
+    assert each.saved_usd == money["cost"] / 2
+    assert "hours of waiting a month" in each.breaks[0]

@@ -6,6 +6,7 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,11 @@ from tests.support import WORKFLOW
 
 from backcast.cli import main
 from backcast.domain.errors import InputError
+from backcast.services.collect import collect
+from backcast.services.first_pass import first_pass
 from backcast.services.open_run import open_run
+from backcast.services.reconcile import Folders
+from backcast.services.refine import Refinement, refine
 from backcast.services.versions import DECLARED_BY, declared_prompt, history, known_versions, promote
 from backcast.settings import load_prompt, run_settings
 
@@ -83,6 +88,19 @@ def test_a_promotion_holds_until_the_files_declare_something_else(night: Stepped
     assert promotions[1].scores == {"accepted": 9, "documents": 10}
     assert opened(night, "d") == changed
     assert len(history(night.ledger, WORKFLOW)) == 3
+
+
+def test_a_refinement_from_files_that_are_being_edited_undoes_no_promotion(night: SteppedNight, prompts: Path) -> None:
+    promoted(night, "v2")
+    whole = (prompts / "v1.md.j2").read_text()
+    (prompts / "v1.md.j2").write_text(f"{whole}\nBe kind.\n")
+    ask = Refinement(workflow=WORKFLOW, repository=str(night.repository), documents=1, iterations=0)
+    folders = Folders(night.folder / "cache", night.folder / "reports", night.pause)
+    refined = refine(night.ledger, night.api, night.now, ask, folders).refined
+    assert refined.active == hash_of("v1")
+    (prompts / "v1.md.j2").write_text(whole)
+    assert opened(night, "a") == hash_of("v2")
+    assert [one.promoted_by for one in history(night.ledger, WORKFLOW)] == ["ada"]
 
 
 def test_a_run_that_is_told_a_version_uses_it_and_makes_nothing_active(night: SteppedNight) -> None:
@@ -168,3 +186,16 @@ def test_versions_and_their_history_are_shown_and_promoted_by_hand(
     refused = backcast("promote", WORKFLOW, "v7", "--why", "x")
     assert (refused.exit_code, "It has v1, v2;" in refused.stderr) == (2, True)
     assert backcast("prompts", "no_such").exit_code == 2
+
+
+def test_two_workflows_may_have_the_same_text_of_a_prompt(night: SteppedNight, prompts: Path) -> None:
+    shutil.copytree(prompts.parent, prompts.parents[1] / "other")
+    file = prompts.parents[1] / "other" / "workflow.yaml"
+    file.write_text(file.read_text().replace(f"name: {WORKFLOW}", "name: other"))
+    night.through(night.collected())
+    settings = run_settings("other", {"repository": str(night._own_repository("dag/2"))})
+    run_id = open_run(night.ledger, night.api, night.now, settings, external_key="dag/2")
+    collect(night.ledger, night.now, run_id, cache=night.folder)
+    night.through(run_id)
+    rates = first_pass(night.ledger, night.now, timedelta(days=7))
+    assert [(row.workflow, row.requests) for row in rates] == [(WORKFLOW, 3), ("other", 3)]

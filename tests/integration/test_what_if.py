@@ -53,7 +53,7 @@ def test_the_ledgers_own_history_is_scaled_to_what_the_schedule_starts(night: St
     times = Decimal(30) * 10 / 7 / 2
     assert each.load.money.now_usd == pytest.approx(paid * times)
     assert each.then_usd == pytest.approx(synchronous * times)
-    assert each.load.money.basis.startswith("2 published runs of the last 30 days in the ledger, US$ ")
+    assert each.load.money.basis.startswith("2 runs of the last 30 days in the ledger, US$ ")
     assert each.load.work.requests == 3
     assert answer.batch.usual >= timedelta(seconds=60)
     assert answer.batch.basis == "the median of 2 batches in 30 days"

@@ -95,6 +95,8 @@ def test_one_run_can_be_told_another_version(prompts: Path) -> None:
         ("v2", "{{ schema.__class__.__mro__ }}", r"v2\.md\.j2, line 1: .*unsafe"),
         ("v2", "{{ examples.append(1) }}", r"v2\.md\.j2, line 1: .*unsafe"),
         ("v2", "One\n{{ 1 / 0 }}", r"v2\.md\.j2, line 2: division by zero"),
+        ("v2", "One\n{{ 'a' * 10 ** 10 }}", r"v2\.md\.j2, line 2: \*\* is not for templates of prompts"),
+        ("v2", "One\n{{ schema * 1000000 }}", r"v2\.md\.j2, line 2: \* is not for templates of prompts"),
         ("v2", "One\n{% include 'v1.md.j2' %}", r"v2\.md\.j2, line 2: no loader"),
         ("simplified", "One\n{{ rules }}", r"simplified\.md\.j2, line 2: 'rules' is undefined"),
         ("document", "{{ fence }}\n{{ text }}", r"document\.md\.j2, line 2: 'text' is undefined"),

@@ -13,6 +13,7 @@ from backcast.domain.schedule import (
     Due,
     ReportSchedule,
     RollingSchedule,
+    crons_before,
     due_times,
     instant,
     parse_due,
@@ -68,6 +69,20 @@ def test_a_time_that_a_day_has_twice_is_its_first_and_one_that_it_lacks_is_shift
     # Half an hour, and at midnight.
     assert instant(date(2026, 10, 4), time(2, 15), "Australia/Lord_Howe") == utc("2026-10-03T15:45")
     assert instant(date(2026, 9, 6), time(0, 0), "America/Santiago") == utc("2026-09-06T04:00")
+
+
+@pytest.mark.parametrize(
+    ("due", "lead", "crons"),
+    [
+        ("Mon 06:30 Europe/Berlin", timedelta(minutes=30), ["0 6 * * 1"]),
+        ("Mon 00:10 UTC", timedelta(minutes=30), ["40 23 * * 0"]),
+        ("Mon,Sun 01:00 UTC", timedelta(days=1, hours=2), ["0 23 * * 5,6"]),
+        ("06:30,18:00 UTC", timedelta(hours=1), ["30 5 * * *", "0 17 * * *"]),
+        ("Mon 06:00 UTC", timedelta(seconds=1), ["59 5 * * 1"]),
+    ],
+)
+def test_what_starts_so_long_before_it_is_due_does_so_by_cron(due: str, lead: timedelta, crons: list[str]) -> None:
+    assert crons_before(parse_due(due), lead) == crons
 
 
 def test_a_report_is_due_at_its_local_time_whatever_the_clocks_do() -> None:

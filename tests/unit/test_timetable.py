@@ -42,7 +42,7 @@ def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "workflow.yaml"
 
 
-def change(file: Path, **values: str | None) -> None:
+def change(file: Path, **values: str | bool | None) -> None:
     workflow = yaml.safe_load(file.read_text()) | values
     file.write_text(yaml.safe_dump({name: value for name, value in workflow.items() if value is not None}))
 
@@ -111,6 +111,18 @@ def test_what_cannot_hold_has_no_schedule_and_says_why(declared: Path, values: d
     assert schedule_for(NAME) is None
     assert why in documentation(NAME)
     assert slot_of(NAME, datetime(2026, 11, 25, 1, tzinfo=UTC)) is None
+
+
+def test_a_batch_that_is_tried_in_less_than_its_window_is_submitted_once_a_whole_sla_before(declared: Path) -> None:
+    change(declared, sla="12h", opportunistic=True)
+    timetable = schedule_for(NAME)
+    assert timetable is not None
+    assert timetable.summary == "submits 12 h before Mon-Fri 08:00 Europe/Berlin"
+    due = datetime(2026, 11, 26, 7, tzinfo=UTC)
+    found = slot_of(NAME, due - 12 * H)
+    assert found is not None
+    assert (found.slot.deadline, found.interim) == (due, False)
+    assert found.start_by == due - 12 * H + timedelta(minutes=25)
 
 
 @pytest.mark.usefixtures("declared")

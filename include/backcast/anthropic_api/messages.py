@@ -75,7 +75,7 @@ async def send_message(client: AsyncClient, params: Mapping[str, Any], timeout: 
             )
             return _answered(response.content, response.headers)
     except anthropic.APIStatusError as error:
-        return _explained(error)
+        return explained(error)
     except TimeoutError:
         return Lost(f"no answer within {seconds:g} s")
     except Exception as error:  # noqa: BLE001  whatever went wrong in the SDK or in HTTP, it may have been answered
@@ -104,7 +104,7 @@ async def stream_message(
                 message = await stream.get_final_message()
                 headers = stream.response.headers
     except anthropic.APIStatusError as error:
-        return Lost(f"the answer broke off: {text_of(error)}") if begun else _explained(error)
+        return Lost(f"the answer broke off: {text_of(error)}") if begun else explained(error)
     except TimeoutError:
         return Lost(f"no answer within {seconds:.3g} s")
     except Exception as error:  # noqa: BLE001  as above
@@ -122,7 +122,8 @@ def _answered(body: bytes, headers: Mapping[str, str]) -> Answered:
     return Answered({"type": "succeeded", "message": message}, _exhausted_for(headers))
 
 
-def _explained(error: anthropic.APIStatusError) -> Reply:
+def explained(error: anthropic.APIStatusError) -> Reply:
+    """Return how a call ended that the API, or something before it, answered with an error."""
     status, headers = error.status_code, error.response.headers
     why = f"{status}: {text_of(error)}"
     if not has_envelope(error):

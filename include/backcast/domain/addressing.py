@@ -63,14 +63,14 @@ def addressed_to_reviewer(path: str, hunks: Iterable[Hunk]) -> Iterator[ReviewFi
         path: of the file.
         hunks: what is shown of it, in order.
     """
-    if what := _says(path):
+    if what := says(path):
         yield _finding(path, 1, path, what, added=True)
     for hunk in hunks:
         before = ""
         for number, line in hunk.numbered():
             text, added = line[1:], line[0] == ADDED
             # A sentence may go on in the next line; what is found in one line is not told again with the next.
-            what = _says(text) or (_says(f"{before} {_COMMENT.sub('', text)}") if not _says(before) else None)
+            what = says(text) or (says(f"{before} {_COMMENT.sub('', text)}") if not says(before) else None)
             if what:
                 yield _finding(path, number, text, what, added=added)
             if line[0] != REMOVED:
@@ -84,11 +84,11 @@ def speaks_to_the_model(text: str) -> str | None:
     """
     lines = text.split("\n")
     pairs = (f"{line} {after}" for line, after in zip(lines, [*lines[1:], ""], strict=True))
-    return next((what for pair in pairs if (what := _says(pair))), None)
+    return next((what for pair in pairs if (what := says(pair))), None)
 
 
-def _says(text: str) -> str | None:
-    """Return what a text does that no code has to do; None for what seems to be harmless."""
+def says(text: str) -> str | None:
+    """Return what a line of text does that no code has to do; None for what seems to be harmless."""
     folded = "".join(
         character for character in unicodedata.normalize("NFKC", text) if unicodedata.category(character) != "Cf"
     ).casefold()

@@ -21,6 +21,7 @@ _DUE = re.compile(
     r"(?:(?P<days>[A-Z][a-z]{2}(?:[-,][A-Z][a-z]{2})*) +)?"
     r"(?P<times>\d{1,2}:\d{2}(?:,\d{1,2}:\d{2})*)(?: +(?P<zone>\S+))?"
 )
+_MINUTES_A_DAY: Final = 24 * 60
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -103,6 +104,19 @@ def due_times(due: Due, start: datetime) -> Iterator[datetime]:
             moments = sorted({instant(day, at, due.zone) for at in due.times})
             yield from (moment for moment in moments if moment >= start)
         day += timedelta(days=1)
+
+
+def crons_before(due: Due, lead: timedelta) -> list[str]:
+    """Return cron expressions, in the zone of the due times, for so long before each of them by the clock there."""
+    crons = []
+    for at in due.times:
+        minutes = at.hour * 60 + at.minute - -(-lead // timedelta(minutes=1))
+        earlier, minute_of_day = divmod(minutes, _MINUTES_A_DAY)
+        # In cron a week begins with Sunday.
+        days = ",".join(str(day) for day in sorted((day + earlier + 1) % len(DAYS) for day in due.weekdays))
+        every_day = len(due.weekdays) == len(DAYS)
+        crons.append(f"{minute_of_day % 60} {minute_of_day // 60} * * {'*' if every_day else days}")
+    return crons
 
 
 @dataclass(frozen=True, slots=True)

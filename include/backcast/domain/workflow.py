@@ -71,9 +71,10 @@ class RunSettings:
     Without a `deadline` it is due its SLA after it was opened. It is `interim` when the run of a later slot makes the
     report that is due. `structured` asks the API to keep to the answer schema, where the model can. It is of the kind
     `requests` when these bring their own parameters, `sample` when it only scores a prompt, `review` when a diff was
-    reviewed before the run was written down. Its documents come from a `source`, and `repository` says which: a path or
-    URL; a `ref` is of git alone. `let_pass` lets it go on whatever its sample says. The `prompt` is what
-    the workflow's files declare, in place of which a run uses the active version, unless `prompt_is_given`.
+    reviewed, or something else answered at once, before the run was written down. Its documents come from a `source`,
+    and `repository` says which: a path or URL; a `ref` is of git alone. `let_pass` lets it go on whatever its sample
+    says. The `prompt` is what the workflow's files declare, in place of which a run uses the active version, unless
+    `prompt_is_given`.
     """
 
     workflow: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backcast.orchestration.deadlines import deadline_alerts
-from backcast.orchestration.form import batch_params, default_args, documentation, documentation_of_broken
+from backcast.orchestration.form import batch_params, default_args, documentation
 from backcast.orchestration.tasks import (
     a_round,
     collect,
@@ -38,7 +38,7 @@ def batch_dag(workflow: str) -> dict[str, Any]:
         "default_args": default_args(0 if broken else load_workflow(workflow).get("priority", 0)),
         "params": batch_params(None if broken else workflow),
         "tags": ["backcast", "batch", *(["broken"] if broken else [])],
-        "doc_md": documentation_of_broken(workflow, broken) if broken else documentation(workflow),
+        "doc_md": documentation(workflow),
     }
 
 

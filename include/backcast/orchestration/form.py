@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
-from backcast.services.scheduling import scheduling_of
+from backcast.services.scheduling import scheduling_of, why_broken
 from backcast.settings import load_workflow
 from backcast.workflow_files import FILE_SOURCES
 
@@ -137,8 +137,7 @@ def _shared_params() -> dict[str, Param]:
     }
 
 
-def documentation_of_broken(workflow: str, why: str) -> str:
-    """Return what the DAG's page says of a workflow that cannot be used."""
+def _documentation_of_broken(workflow: str, why: str) -> str:
     quoted = "\n".join(f"    {line}" for line in why.splitlines())
     return (
         f"### {workflow.replace('_', ' ')}\n\n**It has no schedule, and no run of it can be opened: the workflow is "
@@ -147,7 +146,9 @@ def documentation_of_broken(workflow: str, why: str) -> str:
 
 
 def documentation(workflow: str) -> str:
-    """Return what the DAG's page says of it."""
+    """Return what the DAG's page says of it; of a workflow that cannot be used, why."""
+    if broken := why_broken(workflow):
+        return _documentation_of_broken(workflow, broken)
     declared, scheduling = load_workflow(workflow), scheduling_of(workflow)
     starts = f"It {scheduling.schedule}." if scheduling.schedule else f"It has no schedule. {scheduling.why_not}"
     return (

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from backcast.domain.errors import ApiError, HeldError
+from backcast.domain.errors import ApiError, HeldError, InDoubtError
+from backcast.domain.golden import total
 from backcast.domain.pricing import BATCH_SHARE
 from backcast.domain.sampling import Candidate, LetPass, choose
 from backcast.domain.scores import Found, Projection, Scores, project, told
@@ -19,11 +20,12 @@ from backcast.ledger.runs import let_pass_of, load_run, lock_run, sample_terms_o
 from backcast.services.alerts import raise_alert
 from backcast.services.budget import reserve
 from backcast.services.caching import costs_of
+from backcast.services.claims import PUBLISH_WITHIN
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import goes_on, require_not_held
 from backcast.services.rescue import rescue
 from backcast.services.samples import labelled_sample
-from backcast.services.scoring import sampled_answers, score
+from backcast.services.scoring import SCORED_WITHIN, next_key, sample_name, sampled_answers, score
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -46,12 +48,14 @@ class Gated:
         why: in a sentence.
         left: how many requests are left to be submitted.
         scores: as `Scores.view` tells them, with the `projection`; None when no sample was needed.
+        waits: whether the sample is still being answered, so that nothing may be submitted yet.
     """
 
     verdict: Literal["passed", "let_pass"] | None
     why: str
     left: int
     scores: Row | None = None
+    waits: bool = False
 
     def lines(self) -> list[str]:
         """Say it in words, a line for each."""
@@ -61,11 +65,22 @@ class Gated:
         return [*said, told_of_rest(self.left)]
 
 
-def gate(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, *, pause: Pause = asyncio.sleep) -> Gated:
+_WAITS: Final = Gated(None, "The sample is still being answered.", 0, waits=True)
+
+
+def gate(  # noqa: PLR0913  a service is given its ledger, API and clock
+    ledger: Ledger,
+    api: MessageBatchesApi,
+    clock: Clock,
+    run_id: int,
+    *,
+    pause: Pause = asyncio.sleep,
+    stop_at: datetime | None = None,
+) -> Gated:
     """Prove a run's prompt on a sample before anything of it is submitted; safe to call again.
 
-    A pass holds for other runs with the same prompt and model, until the first-pass rate of one falls below the
-    threshold.
+    A pass holds for other runs whose requests have the same prompt, model and shape and whose sample would not be
+    larger, until the first-pass rate of one falls below the threshold.
 
     Args:
         ledger: where the run is.
@@ -73,6 +88,7 @@ def gate(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, *, p
         clock: tells the time in UTC.
         run_id: the run.
         pause: waits for so many seconds.
+        stop_at: no call is begun after this moment, and what waits then is left to a later call.
 
     Raises:
         HeldError: the sample shows that the prompt is not good enough; the run is held from now on.
@@ -86,12 +102,20 @@ def gate(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, *, p
     if known is not None:
         return known
     while True:
-        rescue(ledger, api, clock, run_id, final=False, pause=pause)
+        rescue(ledger, api, clock, run_id, final=False, pause=pause, stop_at=stop_at)
         if not _waits(ledger, run_id):
             break
+        if stop_at is not None and clock() >= stop_at:
+            return _WAITS
         # Another process answers them just now.
         asyncio.run(_wait(pause))
-    labelled = _labelled(ledger, api, clock, run_id, pause)
+    try:
+        labelled = _labelled(ledger, api, clock, run_id, pause, stop_at)
+    except InDoubtError as error:
+        if stop_at is None:
+            # Or else the task would be done, and what follows it would submit.
+            raise ApiError(f"The sample of run {run_id} is not answered yet: {error}") from error
+        return _WAITS
     with ledger.transaction() as connection:
         gated = _judge(connection, clock(), run_id, labelled)
     reached(FaultPoint.GATE_JUDGED)
@@ -110,17 +134,29 @@ def _waits(ledger: Ledger, run_id: int) -> bool:
     return bool(row and row["count"])
 
 
-def _labelled(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, pause: Pause) -> Found | None:
-    """Return what the run's prompt finds in the labelled documents of its workflow; None when there are none."""
+def _labelled(  # noqa: PLR0913, PLR0917  as `gate`
+    ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, pause: Pause, stop_at: datetime | None
+) -> Found | None:
+    """Return what the run's prompt finds in the labelled documents of its workflow.
+
+    None when there are none, when none was answered, or when there is no time for them. Runs that are proved at the
+    same time share the answers. What is paid for them counts for the run that asked first.
+    """
     with ledger.connect() as connection:
         run = load_run(connection, run_id)
         answered = any(row["state"] != "open" for _, row in sampled_answers(connection, run_id))
+        committed = connection.execute(sql("committed_money"), {"run_id": run_id}).fetchone() or {}
     documents = labelled_sample(load_labelled(run["workflow"]))
-    if not documents or not answered or not goes_on(run):
+    late = clock() > run["deadline"] - PUBLISH_WITHIN - SCORED_WITHIN
+    if not documents or not answered or late or not goes_on(run):
         return None
-    key = f"{run['external_key']}/labelled"
-    scored = score(ledger, api, clock, settings_of(run), documents, external_key=key, pause=pause)
-    return scored.scores.labelled
+    settings = settings_of(run)
+    most = settings.budget.run
+    left = None if most is None else max(Decimal(0), most - committed["run_usd"])
+    own = replace(settings, ref=run["external_key"], budget=replace(settings.budget, run=left))
+    key = next_key(ledger, f"labelled {sample_name(api, own, documents)}")
+    scored = score(ledger, api, clock, own, documents, external_key=key, pause=pause, stop_at=stop_at)
+    return total(scored.answered.values()) if scored.answered else None
 
 
 def _known(connection: Connection, now: datetime, run_id: int) -> Gated | None:
@@ -138,7 +174,8 @@ def _known(connection: Connection, now: datetime, run_id: int) -> Gated | None:
         _take_sample(connection, run)
         return None
     left = len(connection.execute(sql("bulk_sizes"), key).fetchall())
-    earlier = connection.execute(sql("standing_pass"), key).fetchone()
+    shown = min(left, sample_terms_of(run).documents)
+    earlier = connection.execute(sql("standing_pass"), {**key, "documents": shown}).fetchone()
     if earlier is not None:
         why = f"The prompt passed in run {earlier['run_id']}, at {earlier['judged_at']:%Y-%m-%d %H:%M} UTC."
         return Gated("passed", why, left)

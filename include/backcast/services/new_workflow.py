@@ -120,7 +120,7 @@ def _copies(like: str) -> Iterator[tuple[Path, str]]:
 
 def _declaration(folder: Path, name: str, like: str) -> Iterator[str]:
     """Yield the lines of `workflow.yaml`: those of the other one, but for what is its own."""
-    yield f"# yaml-language-server: $schema={_way_to_schema(folder)}"
+    yield f"# yaml-language-server: $schema={way_to_schema(folder)}"
     yield f"name: {name}"
     yield f"description: {_what(name, like)!r}"
     yield f"prompt: {_VERSION}"
@@ -134,7 +134,8 @@ def _declaration(folder: Path, name: str, like: str) -> Iterator[str]:
             yield line
 
 
-def _way_to_schema(folder: Path) -> str:
+def way_to_schema(folder: Path) -> str:
+    """Return how a `workflow.yaml` in this folder names the schema: within one checkout from there, else absolutely."""
     schema = schema_file()
     try:
         way = os.path.relpath(schema, folder.resolve())

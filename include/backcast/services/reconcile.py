@@ -26,6 +26,7 @@ from backcast.services.rounds import FIRST_ROUND, INHERITED_ROUND, LAST_ROUND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
     from pathlib import Path
 
     from backcast.anthropic_api.batches import MessageBatchesApi
@@ -174,8 +175,9 @@ def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
     """
     _require_documents(ledger, run_id)
     collect(ledger, clock, run_id, cache=folders.cache)
-    gate(ledger, api, clock, run_id, pause=folders.pause)
     until = clock() + RESCUED_FOR
+    if gate(ledger, api, clock, run_id, pause=folders.pause, stop_at=until).waits:
+        return "waits for its sample"
     for round_number in range(FIRST_ROUND, LAST_ROUND + 1):
         if round_number > FIRST_ROUND:
             resubmit_failures(ledger, run_id, round_number)
@@ -187,11 +189,21 @@ def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
     rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
     if elsewhere := await_claims(ledger, clock, run_id):
         return f"waits for {told(elsewhere)}"
-    gate(ledger, api, clock, run_id, pause=folders.pause)
-    if waiting := waiting_in_round(ledger, api, clock, run_id, INHERITED_ROUND):
-        return f"waits for {waiting} batches of round {INHERITED_ROUND}"
+    if waits := _inherits(ledger, api, clock, run_id, folders, until):
+        return waits
     rescued = rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
     if waiting := rescued.waiting + rescued.undecided:
         return f"is being answered synchronously: {waiting} documents wait"
     published = publish(ledger, clock, run_id, reports=folders.reports)
     return f"published: {published.report}" if published.report else "estimated"
+
+
+def _inherits(  # noqa: PLR0913, PLR0917  as `finish_run`, and until when
+    ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, folders: Folders, until: datetime
+) -> str | None:
+    """Prove and send what other runs gave up, as far as it can be now; says what it waits for."""
+    if gate(ledger, api, clock, run_id, pause=folders.pause, stop_at=until).waits:
+        return "waits for its sample"
+    if waiting := waiting_in_round(ledger, api, clock, run_id, INHERITED_ROUND):
+        return f"waits for {waiting} batches of round {INHERITED_ROUND}"
+    return None

@@ -28,7 +28,7 @@ from backcast.services.estimate import CostModel, prompt_bytes
 from backcast.services.proposals import failures_of, propose
 from backcast.services.samples import labelled_sample, repository_sample
 from backcast.services.scoring import SampleDocument, sample_hash, score
-from backcast.services.versions import active_prompt, find_version
+from backcast.services.versions import current_prompt, find_version
 from backcast.settings import load_prompt, prompt_versions, run_settings
 
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ class _Loop:
         self._ledger, self._api, self._clock, self._ask, self._folders = ledger, api, clock, ask, folders
         asked: dict[str, Any] = {"repository": ask.repository, "ref": ask.ref}
         self._settings = run_settings(ask.workflow, asked)
-        with ledger.transaction() as connection:
-            self._active = active_prompt(connection, clock(), ask.workflow, self._settings.prompt)
+        with ledger.connect() as connection:
+            self._active = current_prompt(connection, ask.workflow, self._settings.prompt)
             self._prompts = _versions(connection, ask, self._active)
         self._key, self._sample = self._named_sample()
         self._folder = refinement_folder(folders.reports, ask.workflow, self._key)
@@ -174,7 +174,7 @@ class _Loop:
                 return f"{best.version} reaches the threshold of {threshold:.0%}."
             failures = failures_of(best.scores, self._sample)
             if not failures:
-                return f"Nothing that {best.version} failed on can be shown to the model, so nothing was proposed."
+                return f"Nothing that {best.version} failed on can be shown to a model, so nothing was proposed."
             parent = next(prompt for prompt in self._prompts if prompt.prompt_hash == best.prompt_hash)
             proposal = propose(
                 self._ledger,

@@ -96,6 +96,26 @@ class ReviewCall:
     simulated: bool = False
 
     @property
+    def name(self) -> str:
+        """Of the request."""
+        return self.request.name
+
+    @property
+    def language(self) -> str:
+        """Of the file."""
+        return self.request.file.document.language
+
+    @property
+    def text(self) -> str:
+        """What was asked."""
+        return self.request.text
+
+    @property
+    def risked_usd(self) -> Decimal:
+        """What it may have cost at most without a known end."""
+        return self.most_usd if self.state == "lost" else Decimal(0)
+
+    @property
     def unanswered(self) -> NotReviewed | None:
         """Why it gives no findings; None when it has an answer."""
         if self.verdict is not None and self.verdict.answer is not None:
@@ -111,6 +131,26 @@ class Reviewed:
     review: Review
     calls: tuple[ReviewCall, ...]
     opened_at: datetime
+
+    @property
+    def repository(self) -> str:
+        """A path, or a URL without credentials."""
+        return self.review.repository
+
+    @property
+    def commit(self) -> str:
+        """Of the head, a full commit id."""
+        return self.review.commit
+
+    @property
+    def simulated(self) -> bool:
+        """Whether a simulator answered."""
+        return self.review.simulated
+
+    @property
+    def left_out(self) -> tuple[NotReviewed, ...]:
+        """What is not reviewed at all, such as binaries."""
+        return self.review.left_out
 
 
 def review_changes(  # noqa: PLR0913  a service is given its API and clock
@@ -289,7 +329,7 @@ def _review(
         unchanged=len(told) - len(touching),
         requests=sum(call.state != "unsent" for call in calls),
         cost_usd=sum((call.cost_usd for call in calls), Decimal(0)),
-        risked_usd=sum((call.most_usd for call in calls if call.state == "lost"), Decimal(0)),
+        risked_usd=sum((call.risked_usd for call in calls), Decimal(0)),
         seconds=seconds,
     )
 

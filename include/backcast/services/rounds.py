@@ -50,7 +50,6 @@ def plan_within(connection: Connection, now: datetime, run_id: int, round_number
     if run["dry_run"]:
         return []
     if run["canceled_at"] is None and not stop_batching_if_late(connection, now, run):
-        _require_proved(connection, run)
         _pack(connection, now, run, round_number)
     rows = connection.execute(sql("batches_of_round"), {"run_id": run_id, "round": round_number}).fetchall()
     return [row["batch_id"] for row in rows]
@@ -70,9 +69,11 @@ def _require_proved(connection: Connection, run: Row) -> None:
 
 def _pack(connection: Connection, now: datetime, run: Row, round_number: int) -> None:
     key = {"run_id": run["run_id"], "round": round_number}
+    waiting = [row["size"] for row in stream(connection, "unpacked_requests", key)]
+    if waiting:
+        _require_proved(connection, run)
     unresolved = connection.execute(sql("unresolved_sizes"), {"base_url": run["base_url"]}).fetchall()
     taken = {row["request_count"] for row in unresolved}
-    waiting = [row["size"] for row in stream(connection, "unpacked_requests", key)]
     # So that it can be canceled in parts when all of it cannot be answered synchronously at once.
     most = -(-len(waiting) // parts_of(connection, run)) if waiting else MAX_REQUESTS
     planned = connection.execute(sql("batches_of_round"), key).fetchall()

@@ -79,6 +79,7 @@ class Scored:
         scores: of the documents that were answered here, or whose answer was known.
         reused: how many answers were known.
         found: of each labelled document what was found in it, by its path.
+        answered: of those that have an answer, whatever it is worth, the same.
         left_out: the documents that another run was asking about, whose answer was not waited for.
         simulated: whether a simulator answered.
     """
@@ -89,6 +90,7 @@ class Scored:
     scores: Scores
     reused: int
     found: Mapping[str, Found] = field(default_factory=dict)
+    answered: Mapping[str, Found] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     simulated: bool = False
 
@@ -102,6 +104,7 @@ def score(  # noqa: PLR0913  a service is given its ledger, API and clock
     *,
     external_key: str,
     pause: Pause = asyncio.sleep,
+    stop_at: datetime | None = None,
 ) -> Scored:
     """Answer a sample with a version of a prompt, each document at most once, and return what that has shown.
 
@@ -118,15 +121,21 @@ def score(  # noqa: PLR0913  a service is given its ledger, API and clock
         sample: the documents, each with a path of its own.
         external_key: names the sample; the same key always gets the same answers.
         pause: waits for so many seconds, between calls.
+        stop_at: no call is begun after this moment.
 
     Raises:
+        InDoubtError: by `stop_at` not all is answered; a later call goes on.
         InputError: two documents have the same path, or the key is that of another sample, prompt or model.
         ApiError: the API cannot be reached, does not take the key, or there is no money; a later call goes on.
         HeldError: somebody holds the run.
     """
     _require_own_paths(sample)
     run_id = _begun(ledger, api, clock, settings, sample, external_key)
-    while rescue(ledger, api, clock, run_id, final=False, pause=pause).waiting and _goes_on(ledger, run_id):
+    while (
+        rescue(ledger, api, clock, run_id, final=False, pause=pause, stop_at=stop_at).waiting
+        and _goes_on(ledger, run_id)
+        and (stop_at is None or clock() < stop_at)
+    ):
         # Another process answers the same sample just now.
         asyncio.run(_wait(pause))
     with ledger.transaction() as connection:
@@ -319,6 +328,7 @@ def _scored(connection: Connection, run: Row, sample: Sequence[SampleDocument]) 
         if (document := labelled.get(row["path"])) is not None
     }
     there = {row["path"] for _, row in answers}
+    judged = {row["path"] for _, row in answers if row["state"] != "open"}
     return Scored(
         run_id=run["run_id"],
         version=run["prompt_version"],
@@ -326,6 +336,7 @@ def _scored(connection: Connection, run: Row, sample: Sequence[SampleDocument]) 
         scores=Scores(tuple(answer for answer, _ in answers), total(found.values()) if found else None),
         reused=sum(row["reused"] for _, row in answers),
         found=found,
+        answered={path: found[path] for path in found if path in judged},
         left_out=tuple(one.path for one in sample if one.path not in there),
         simulated=run["simulated"],
     )

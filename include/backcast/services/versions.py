@@ -84,6 +84,11 @@ def active_prompt(connection: Connection, now: datetime, workflow: str, declared
     return _active(last, declared)
 
 
+def current_prompt(connection: Connection, workflow: str, declared: PromptVersion) -> PromptVersion:
+    """Return the version that a run opened now would use, and make nothing active: for whoever only looks."""
+    return _active(connection.execute(sql("last_promotion"), {"workflow": workflow}).fetchone(), declared)
+
+
 def promote(  # noqa: PLR0913  a row of the ledger, and where it goes
     ledger: Ledger,
     clock: Clock,

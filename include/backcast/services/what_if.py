@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 ASSUMED_RUNS: Final = 200
 # The API's documentation says so, and promises nothing.
 _MOST_BATCHES_TAKE: Final = timedelta(hours=1)
+# A conversation in which tools run: each turn is a request, which sends the turns before it, too.
+_CONVERSATION: Final = {"requests": 10, "input_tokens": 12_000}
 # Whole weeks, so that weekdays are counted as often as they come.
 _COUNTED: Final = timedelta(weeks=12)
 _ANY_MONDAY: Final = datetime(2026, 1, 5, tzinfo=UTC)
@@ -107,6 +109,7 @@ def _values(name: str) -> dict[str, Any]:
         "tokens_per_minute": found["rescue.tokens_per_minute"].value,
         # A diff is asked about in one request.
         "requests": 1 if found["source.kind"].value == "diff" else None,
+        **(_CONVERSATION if found["client_tools"].value else {}),
     }
     return {**DEFAULTS, **{key: value for key, value in known.items() if value is not None}}
 
@@ -151,7 +154,7 @@ def _money_spent(spent: Row, runs: Figure) -> Money:
         now_usd=spent["cost_usd"] * share,
         batch_usd=spent["synchronous_usd"] * BATCH_SHARE * share,
         synchronous_usd=spent["synchronous_usd"] * share,
-        basis=f"{spent['runs']:,} published runs of the last {MONTH.days} days in the ledger, "
+        basis=f"{spent['runs']:,} runs of the last {MONTH.days} days in the ledger, "
         f"US$ {spent['cost_usd'] / spent['runs']:,.4f} each",
     )
 

@@ -66,7 +66,7 @@ class Filters:
     """Decides in two steps, so that files left out by name or size are never read."""
 
     def __init__(self, selection: Selection, attributes: Attributes) -> None:
-        self._unwanted = Wanted(selection).why_not
+        self.unwanted = Wanted(selection).why_not
         self._limit = selection.max_document_bytes
         self._attributes = attributes
 
@@ -74,7 +74,7 @@ class Filters:
         """Why the file is left out, as far as its name, mode and size tell."""
         return (
             _MODES.get(entry.mode)
-            or self._unwanted(entry.path)
+            or self.unwanted(entry.path)
             or self._foreign(entry.path)
             or _no_source(entry)
             or self._wrong_size(entry.size)

@@ -1,6 +1,8 @@
 -- What is spent, reserved, or may have been spent without a known end, in US$: of a run, and of all runs of its workflow
--- opened in the same month, in UTC; and what of a run is for trying again.
-SELECT coalesce(sum(committed.usd) FILTER (WHERE runs.run_id = this.run_id), 0) AS run_usd,
+-- opened in the same month, in UTC; and what of a run is for trying again. With a run counts the sample of labelled
+-- documents that its prompt was proved on.
+SELECT coalesce(sum(committed.usd) FILTER (
+           WHERE runs.run_id = this.run_id OR (runs.kind = 'sample' AND runs.ref = this.external_key)), 0) AS run_usd,
        coalesce(sum(committed.retries_usd) FILTER (WHERE runs.run_id = this.run_id), 0) AS retries_usd,
        coalesce(sum(committed.usd), 0) AS month_usd
 FROM runs AS this

@@ -13,12 +13,12 @@ WITH first AS (
     WHERE requests.parent_id IS NOT NULL AND coalesce(result_type, '') NOT IN ('merged', 'adopted')
     GROUP BY first.request_id
 ), by_cause AS (
-    SELECT workflow, version, language, cause, count(*) AS requests,
+    SELECT runs.workflow, version, language, cause, count(*) AS requests,
            count(*) FILTER (WHERE first.state = 'accepted') AS accepted,
            coalesce(sum(again.requests), 0) AS retries, coalesce(sum(again.usd), 0) AS retries_usd
-    FROM first JOIN runs USING (run_id) JOIN prompt_versions USING (prompt_hash, workflow)
+    FROM first JOIN runs USING (run_id) JOIN prompt_versions USING (prompt_hash)
     LEFT JOIN again USING (request_id)
-    GROUP BY workflow, version, language, cause
+    GROUP BY runs.workflow, version, language, cause
 )
 SELECT workflow, version AS prompt_version, language, sum(requests)::bigint AS requests, sum(accepted)::bigint AS accepted,
        coalesce(json_object_agg(cause, requests) FILTER (WHERE cause IS NOT NULL), '{}') AS causes,

@@ -1,11 +1,12 @@
 -- What a run is about to submit for the first time, and what makes a document worth having in its sample: odd are the bytes
--- by which it is longer than its characters.
+-- by which it is longer than its characters. What failed long ago, at a simulator, or for its length says little of a prompt.
 WITH failed AS (
     SELECT DISTINCT path
     FROM runs AS this
     JOIN runs ON runs.workflow = this.workflow AND runs.repository = this.repository AND runs.run_id <> this.run_id
+            AND runs.simulated = this.simulated AND runs.opened_at > this.opened_at - interval '30 days'
     JOIN requests ON requests.run_id = runs.run_id JOIN documents USING (document_id)
-    WHERE this.run_id = %(run_id)s AND parent_id IS NULL AND requests.state = 'failed' AND cause <> 'passing'
+    WHERE this.run_id = %(run_id)s AND parent_id IS NULL AND requests.state = 'failed' AND cause NOT IN ('passing', 'too_long')
 )
 SELECT request_id, documents.answer_key AS key, language, documents.size, octet_length(body) - char_length(body) AS odd,
        failed.path IS NOT NULL AS failed_before

@@ -1,5 +1,5 @@
--- What the published runs of each workflow used and cost in US$, of those opened since a moment; not those of a simulator,
--- which nobody pays.
+-- What the runs of each workflow that ended used and cost in US$, of those opened since a moment; not those of a
+-- simulator, which nobody pays.
 SELECT runs.workflow, count(DISTINCT runs.run_id) AS runs, count(results.result_id) AS answers,
        count(results.call_id) AS called,
        coalesce(sum(input_tokens + output_tokens + cache_read_tokens + cache_write_tokens), 0) AS tokens,
@@ -7,5 +7,5 @@ SELECT runs.workflow, count(DISTINCT runs.run_id) AS runs, count(results.result_
 FROM runs
 LEFT JOIN requests USING (run_id)
 LEFT JOIN results ON results.request_id = requests.request_id AND result_type NOT IN ('merged', 'adopted')
-WHERE runs.opened_at > %(since)s AND runs.state = 'published' AND NOT runs.simulated
+WHERE runs.opened_at > %(since)s AND runs.state IN ('published', 'reviewed') AND NOT runs.simulated
 GROUP BY runs.workflow;
