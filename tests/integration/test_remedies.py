@@ -19,8 +19,9 @@ from backcast.services.first_pass import first_pass
 from backcast.services.open_run import open_run
 from backcast.services.prompts import builder_of, params_of
 from backcast.services.resubmit import lane
+from backcast.services.routing import is_synchronous
 from backcast.services.status import read_failures
-from backcast.settings import load_prompt, load_workflow, run_settings, workflow_names
+from backcast.settings import load_prompt, run_settings, workflow_names
 from backcast_simulator.rules import parse_rules
 from backcast_simulator.settings import Readings, Settings
 
@@ -162,7 +163,7 @@ def test_it_says_whether_what_goes_again_goes_as_a_batch_and_why(night: SteppedN
 
 
 def test_every_workflow_that_is_sent_as_batches_has_an_example_and_a_simplified_prompt() -> None:
-    batched = {workflow for workflow in workflow_names() if not load_workflow(workflow).get("blocking")}
+    batched = {workflow for workflow in workflow_names() if not is_synchronous(workflow)}
     assert {workflow for workflow, _ in EXAMPLES} == batched
 
 
