@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from airflow.sdk import MultipleCronTriggerTimetable, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
@@ -11,12 +11,10 @@ from airflow.sdk.exceptions import AirflowFailException
 from backcast.domain.errors import InputError
 from backcast.domain.schedule import crons_before
 from backcast.orchestration.explaining import explained
+from backcast.orchestration.form import answering_params, repository_param
+from backcast.orchestration.recording import tell_ledger
 from backcast.services.routing import route_of
 from backcast.settings import declared_facts, schedules_on
-
-if TYPE_CHECKING:
-    from backcast.domain.workflow import RunSettings
-    from backcast.services.advice import Advised
 
 WORKFLOW: Final = "dependency_advice"
 _log = logging.getLogger(__name__)
@@ -72,34 +70,14 @@ def advice_schedule(workflow: str) -> tuple[str, MultipleCronTriggerTimetable | 
 def advice_params() -> dict[str, Param]:
     """Return the form. What is left empty comes from the environment or from the workflow."""
     return {
-        "repository": Param(
-            None,
-            type=["null", "string"],
-            title="Repository",
-            description="Path or URL of a git repository. Empty: BACKCAST_REPOSITORY, or the workflow's own.",
-        ),
+        **repository_param(),
         "ref": Param(
             None,
             type=["null", "string"],
             title="Branch, tag or commit",
             description="What is looked into. Empty: BACKCAST_REF, or the workflow's own.",
         ),
-        "model": Param(
-            None, type=["null", "string"], title="Model", description="Model that advises. Empty: the workflow's."
-        ),
-        "prompt": Param(
-            None,
-            type=["null", "string"],
-            title="Prompt version",
-            description="Such as v2, which stands in prompts/v2.md.j2. Empty: the workflow's.",
-        ),
-        "max_usd": Param(
-            None,
-            type=["null", "number"],
-            minimum=0,
-            title="At most so many US$",
-            description="A turn that could come over it is not sent. Empty: the workflow's budget.",
-        ),
+        **answering_params("advises", "A turn that could come over it is not sent."),
     }
 
 
@@ -118,19 +96,7 @@ def advise() -> str:
     folder = write_advice(advised.report, reports_folder() / WORKFLOW, advised.opened_at)
     _log.info("%s", advised.report.told())
     _log.info("Report: %s", folder)
-    _tell_ledger(settings, advised)
+    tell_ledger(settings, advised, "advice")
     if advised.report.unanswered:
         raise AirflowFailException(f"There is no answer: {advised.report.unanswered}. {folder}")
     return str(folder)
-
-
-def _tell_ledger(settings: RunSettings, advised: Advised) -> None:
-    from backcast.orchestration import clients
-    from backcast.services.review_record import record_in_time
-
-    try:
-        why = record_in_time(clients.ledger(), clients.api().base_url, settings, advised)
-    except Exception as error:  # noqa: BLE001  the report is there, with or without a connection to a ledger
-        why = str(error)
-    if why:
-        _log.warning("The ledger does not know of this advice: %s", why)

@@ -98,22 +98,9 @@ def _shared_params() -> dict[str, Param]:
                 "days. Without a zone it is taken as UTC. Empty: the workflow's SLA from now on."
             ),
         ),
-        "model": Param(
-            None, type=["null", "string"], title="Model", description="Model that answers. Empty: the workflow's."
-        ),
-        "prompt": Param(
-            None,
-            type=["null", "string"],
-            title="Prompt version",
-            description="Such as v2, which stands in prompts/v2.md.j2. Empty: the workflow's.",
-        ),
-        "max_usd": Param(
-            None,
-            type=["null", "number"],
-            minimum=0,
-            title="At most so many US$",
-            description="For first pass, retries and synchronous answers together. What it does not cover stays "
-            "unanswered. Empty: the workflow's budget.",
+        **answering_params(
+            "answers",
+            "For first pass, retries and synchronous answers together. What it does not cover stays unanswered.",
         ),
         "let_pass": Param(
             None,
@@ -143,6 +130,45 @@ def _documentation_of_broken(workflow: str, why: str) -> str:
         f"### {workflow.replace('_', ' ')}\n\n**It has no schedule, and no run of it can be opened: the workflow is "
         f"broken.**\n\n{quoted}\n\nRuns that are open go on. `backcast check` says whether it is mended."
     )
+
+
+def repository_param() -> dict[str, Param]:
+    """Return the part of a form that says which repository a synchronous workflow looks into."""
+    return {
+        "repository": Param(
+            None,
+            type=["null", "string"],
+            title="Repository",
+            description="Path or URL of a git repository. Empty: BACKCAST_REPOSITORY, or the workflow's own.",
+        )
+    }
+
+
+def answering_params(does: str, bound: str) -> dict[str, Param]:
+    """Return the part of a form that says who answers what, and for how much.
+
+    Args:
+        does: what the model does, as in "answers".
+        bound: what the bound on money means, in sentences.
+    """
+    return {
+        "model": Param(
+            None, type=["null", "string"], title="Model", description=f"Model that {does}. Empty: the workflow's."
+        ),
+        "prompt": Param(
+            None,
+            type=["null", "string"],
+            title="Prompt version",
+            description="Such as v2, which stands in prompts/v2.md.j2. Empty: the workflow's.",
+        ),
+        "max_usd": Param(
+            None,
+            type=["null", "number"],
+            minimum=0,
+            title="At most so many US$",
+            description=f"{bound} Empty: the workflow's budget.",
+        ),
+    }
 
 
 def documentation(workflow: str) -> str:

@@ -11,13 +11,13 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from backcast.domain.reviews import SEVERITIES
 from backcast.orchestration.explaining import explained
+from backcast.orchestration.form import answering_params, repository_param
+from backcast.orchestration.recording import tell_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from backcast.domain.reviews import Review
-    from backcast.domain.workflow import RunSettings
-    from backcast.services.review import Reviewed
 
 WORKFLOW: Final = "pre_merge_review"
 _TIMEOUT: Final = timedelta(minutes=5)
@@ -54,12 +54,7 @@ def review_dag() -> dict[str, Any]:
 def review_params() -> dict[str, Param]:
     """Return the form. What is left empty comes from the environment or from the workflow."""
     return {
-        "repository": Param(
-            None,
-            type=["null", "string"],
-            title="Repository",
-            description="Path or URL of a git repository. Empty: BACKCAST_REPOSITORY, or the workflow's own.",
-        ),
+        **repository_param(),
         "base": Param("main", type="string", minLength=1, title="Base", description="What it is to be merged into."),
         "head": Param(
             "HEAD", type="string", minLength=1, title="Head", description="The branch, tag or commit to review."
@@ -71,22 +66,7 @@ def review_params() -> dict[str, Param]:
             title="Fail on",
             description="Fail when something at least so severe is found, or something has no answer. Empty: never.",
         ),
-        "model": Param(
-            None, type=["null", "string"], title="Model", description="Model that reviews. Empty: the workflow's."
-        ),
-        "prompt": Param(
-            None,
-            type=["null", "string"],
-            title="Prompt version",
-            description="Such as v2, which stands in prompts/v2.md.j2. Empty: the workflow's.",
-        ),
-        "max_usd": Param(
-            None,
-            type=["null", "number"],
-            minimum=0,
-            title="At most so many US$",
-            description="What it does not cover is not asked about. Empty: the workflow's budget.",
-        ),
+        **answering_params("reviews", "What it does not cover is not asked about."),
     }
 
 
@@ -109,20 +89,8 @@ def review() -> str:
     folder = write_review(found, reports_folder() / WORKFLOW, reviewed.opened_at)
     _log.info("%s", found.summary())
     _log.info("Review: %s", folder)
-    _tell_ledger(settings, reviewed)
+    tell_ledger(settings, reviewed, "review")
     return _outcome(found, folder, params["fail_on"])
-
-
-def _tell_ledger(settings: RunSettings, reviewed: Reviewed) -> None:
-    from backcast.orchestration import clients
-    from backcast.services.review_record import record_in_time
-
-    try:
-        why = record_in_time(clients.ledger(), clients.api().base_url, settings, reviewed)
-    except Exception as error:  # noqa: BLE001  the review is there, with or without a connection to a ledger
-        why = str(error)
-    if why:
-        _log.warning("The ledger does not know of this review: %s", why)
 
 
 def _outcome(found: Review, folder: Path, fail_on: str | None) -> str:

@@ -173,7 +173,7 @@ def _known(connection: Connection, now: datetime, run_id: int) -> Gated | None:
     if found is not None:
         _take_sample(connection, run)
         return None
-    left = len(connection.execute(sql("bulk_sizes"), key).fetchall())
+    left = len(_bulk_sizes(connection, run_id))
     shown = min(left, sample_terms_of(run).documents)
     earlier = connection.execute(sql("standing_pass"), {**key, "documents": shown}).fetchone()
     if earlier is not None:
@@ -187,7 +187,7 @@ def _known(connection: Connection, now: datetime, run_id: int) -> Gated | None:
 
 def _judged_before(connection: Connection, run: Row, found: Row) -> Gated:
     """Return what a gate said; of one that failed, the run was let go on since, or it would be held."""
-    left = len(connection.execute(sql("bulk_sizes"), {"run_id": run["run_id"]}).fetchall())
+    left = len(_bulk_sizes(connection, run["run_id"]))
     if found["verdict"] != "failed":
         return Gated(found["verdict"], f"The sample of this run has {found['verdict']}.", left, found["scores"])
     let_pass = let_pass_of(run)
@@ -196,6 +196,11 @@ def _judged_before(connection: Connection, run: Row, found: Row) -> Gated:
     decided = {"run_id": run["run_id"], "decided_by": let_pass.by, "why": let_pass.why}
     connection.execute(sql("let_gate_pass"), decided)
     return Gated("let_pass", _told_of_let_pass(let_pass, found["scores"]), left, found["scores"])
+
+
+def _bulk_sizes(connection: Connection, run_id: int) -> list[int]:
+    """Return the sizes in bytes of what a run will submit once it may."""
+    return [row["prompt_bytes"] for row in stream(connection, "bulk_sizes", {"run_id": run_id})]
 
 
 def _take_sample(connection: Connection, run: Row) -> int:
@@ -220,7 +225,7 @@ def _judge(connection: Connection, now: datetime, run_id: int, labelled: Found |
         return Gated(None, "Nothing is to be submitted for this run.", 0)
     if found["verdict"] is not None:
         return _judged_before(connection, run, found)
-    rest = [row["prompt_bytes"] for row in stream(connection, "bulk_sizes", key)]
+    rest = _bulk_sizes(connection, run_id)
     everything = list(sampled_answers(connection, run_id))
     sample = [(answer, row) for answer, row in everything if not row["lost"]]
     scores = Scores(tuple(answer for answer, row in sample if row["state"] != "open"), labelled)

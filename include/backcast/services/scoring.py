@@ -263,7 +263,7 @@ def _collect(connection: Connection, clock: Clock, run: Row, sample: Sequence[Sa
     connection.execute(sql("store_contents"))
     connection.execute(sql("store_documents"), key)
     take_over(connection, clock, run["run_id"])
-    connection.execute(sql("reuse_first_answers"), key)
+    connection.execute(sql("reuse_answers"), key)
     connection.execute(sql("create_sample_requests"), {**key, "round": FIRST_ROUND})
     settle_caching(connection, run)
     reserve(connection, load_run(connection, run["run_id"]))

@@ -1,5 +1,5 @@
 -- Settles the documents whose content has an accepted answer of the same kind from another run; a full run wants one that
--- came after it was opened.
+-- came after it was opened, and a sample one of a first attempt: what took remedies says nothing good of a prompt.
 UPDATE documents SET outcome = 'reused', result_id = earlier.result_id
 FROM (
     SELECT DISTINCT ON (documents.document_id) documents.document_id, results.result_id
@@ -7,6 +7,7 @@ FROM (
     JOIN results ON results.answer_key = documents.answer_key AND results.simulated = runs.simulated
                 AND results.verdict = 'accepted' AND (NOT full_run OR results.received_at > opened_at)
     JOIN requests ON requests.request_id = results.request_id AND requests.run_id <> documents.run_id
+                 AND (kind <> 'sample' OR parent_id IS NULL)
     WHERE documents.run_id = %(run_id)s AND documents.outcome IS NULL
     ORDER BY documents.document_id, results.result_id
 ) AS earlier
