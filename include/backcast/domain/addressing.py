@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import sys
 import unicodedata
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from backcast.domain.diffs import ADDED, REMOVED
@@ -15,42 +19,146 @@ if TYPE_CHECKING:
     from backcast.domain.diffs import Hunk
 
 CATEGORY: Final = "suspicious"
-_EARLIER: Final = r"(?:above|previous|prior|earlier|preceding|foregoing|system|initial|original|all)"
-_SAID: Final = r"(?:instructions?|prompts?|rules?|directions?|guidelines?|context|messages?)"
-_SPOKEN_TO: Final = r"(?:ai|llm|language model|assistant|claude|(?:code |automated |ai )?reviewer|model)"
-_WHAT_IT_DOES: Final = {
-    "tells the reviewer to ignore what it was told": re.compile(
-        rf"\b(?:ignore|disregard|forget|override|bypass)\b[^.;]{{0,40}}?\b{_EARLIER}\b[^.;]{{0,20}}?\b{_SAID}\b"
-        rf"|\b(?:ignore|disregard|forget)\b (?:everything |all |anything |the |what(?:ever)? (?:is |stands )?)*"
-        rf"(?:above|before this|you were told)\b"
-        rf"|\bnew instructions?\s*:"
-    ),
-    "tells the reviewer what to report": re.compile(
-        r"\b(?:report|return|output|respond with|answer with|reply with|list) (?:exactly |only |just )?"
-        r"(?:nothing|no (?:findings|issues|problems|bugs)|an? empty (?:list|array|result))\b"
-        r"|\b(?:do not|don't|never|must not) (?:report|flag|mention|list) "
-        r"(?:this|these|any|anything|the (?:following|above)|issues|findings)\b"
-        rf"|\b(?:dear|attention|note to|hey|hello|to the|message (?:for|to)) (?:the |any |all )?{_SPOKEN_TO}s?\b"
-        rf"|\b{_SPOKEN_TO}s?\b\s*[:,]\s*(?:please|you must|you should|ignore|approve|skip|do not|don't|report)\b"
-        r"|\b(?:approve|lgtm|pass) (?:this|the) (?:diff|change|pull request|pr|merge request) "
-        r"(?:without|unconditionally|as is)\b"
-    ),
-    "gives the reviewer another part to play": re.compile(
-        r"\byou are (?:now )?(?:an?|the) (?:helpful |senior |expert |automated |friendly )*"
-        r"(?:ai|llm|language model|assistant|reviewer|code reviewer)\b"
-        r"|\bfrom now on,? you\b|\bas an ai (?:language )?model\b"
-        r"|\b(?:reveal|print|repeat) (?:your|the) system prompt\b"
-    ),
-    "imitates the marks around what the reviewer is shown": re.compile(
-        r"</?(?:document|diff)-[0-9a-f]{4,}|</(?:document|diff|instructions|system)>"
-        r"|<\|(?:im_start|im_end|endoftext|system|user|assistant)\|>|\[/?inst\]|<</?sys>>"
-        r"|^\s*(?:\W+ )?(?:human|assistant|system)\s*:\s*(?:ignore|you|the review|answer|\{)"
-    ),
-    "imitates an answer of the reviewer, or its schema": re.compile(
-        r"""["'](?:findings|records)["']\s*:\s*\[\s*\]|"additionalproperties"\s*:.*"findings"|"findings"\s*:\s*\{\s*"type\""""
-    ),
-}
+# All patterns are of folded text, and none may look back and forth over a line of any length: whoever writes a document
+# also decides how long its lines are.
+_ALL: Final = r"(?:(?:all|any|every|each|everything|anything|of|the|these|those|your|my|our|what(?:ever)?) ){0,4}"
+_EARLIER: Final = r"(?:above|previous|prior|earlier|preceding|foregoing|initial|original|system)"
+_SAID: Final = r"(?:instructions?|prompts?|directions|directives?|guidelines?)"
+# Not `context manager`, nor the rules of a style sheet, unless all of them are meant.
+_WEAKLY_SAID: Final = r"(?:rules?|messages?|context|orders?|commands?|conversation)\b(?! manager)"
+_MACHINE: Final = (
+    r"(?:(?:ai|llm|language|large language) (?:model|assistant|code reviewer|reviewer|agent|auditor)"
+    r"|(?:automated|automatic) (?:code )?reviewer|ai|llm|language model|assistant|claude|chatgpt|gpt-?\d?)"
+)
+_ANYBODY: Final = rf"(?:{_MACHINE}|code reviewer|reviewer|auditor|model)"
+_ORDER: Final = (
+    r"(?:please )?(?:you (?:must|should|shall|are to|have to)|ignore (?:the|all|any|this|every|previous|your)"
+    r"|disregard|approve|skip (?:this|the|it|all)|do not (?:report|flag|mention)|don't (?:report|flag|mention)"
+    r"|report (?:nothing|no )|(?:answer|reply|respond) with|mark this|treat this)"
+)
+_NOTHING: Final = (
+    r"(?:nothing|no (?:findings?|issues?|problems?|bugs?|debt|vulnerabilit(?:y|ies)|records?|rows?)"
+    r"|an? empty (?:list|array|result|answer))\b"
+)
+_ADVERB: Final = r"(?:please |just |only |simply |exactly |always ){0,2}"
 _COMMENT: Final = re.compile(r"^[\s#/*;%<!>|\"'-]+")
+# What each text does, words of which one stands in whatever does it, and the patterns that tell it from ordinary text.
+_WHAT_IT_DOES: Final = (
+    (
+        "tells the reviewer to ignore what it was told",
+        ("ignore", "disregard", "forget", "override", "bypass", "attention to", "follow", "instruction"),
+        re.compile(
+            rf"\b(?:ignore|disregard|forget|override|bypass|pay no attention to|(?:do not|don't|stop) follow(?:ing)?)"
+            rf"\b,? {_ALL}{_EARLIER} (?:(?:and|or) )?(?:[\w']{{1,20}} )?{_SAID}\b"
+            rf"|\b(?:ignore|disregard|forget) (?:all|any|every|everything|anything) {_ALL}{_EARLIER} {_WEAKLY_SAID}"
+            rf"|\b(?:ignore|disregard|forget|do not follow|don't follow) {_ALL}(?:your|the reviewer's|the model's) "
+            rf"(?:\w{{1,20}} )?(?:{_SAID}|rules?|training)\b"
+            rf"|\b(?:ignore|disregard|forget) (?:all|any|the|these) {_SAID}"
+            r"(?=\s?(?:[.!,;:]|$|and\b|you\b|above|before|earlier|so far|given))"
+            rf"|\b(?:ignore|disregard|forget) {_ALL}(?:above|before this|you were told|came before|stands above)"
+            r"(?=\s?(?:[.!,;:\"')*/-]|$|and\b|instead\b))"
+            r"|(?:^|[^\w\s]\s?)(?:these are )?(?:your |my |the )?new instructions?\s?:"
+        ),
+    ),
+    (
+        "tells the reviewer what to report",
+        (
+            *(
+                "report",
+                "respond",
+                "answer",
+                "reply",
+                "empty",
+                "nothing",
+                "flag ",
+                "mention",
+                "approve",
+                "lgtm",
+                "pass ",
+            ),
+            *("reviewer", "auditor", "assistant", "claude", "chatgpt", "gpt", "llm", "language model", "ai "),
+            *("model", "ai,", "ai:"),
+        ),
+        re.compile(
+            # An order, not what a function does.
+            rf"(?:^\W{{0,20}}|[.,;:!?\"'>)*/#-]\s?|\b(?:and|then|please|must|just|only|simply|always|instead|to) )"
+            rf"{_ADVERB}(?:report {_ADVERB}{_NOTHING}|(?:respond|answer|reply) {_ADVERB}with {_ADVERB}{_NOTHING})"
+            rf"|^\s{{0,40}}[#/*;%<!>|\"'-]{{1,4}}\s?{_ADVERB}(?:return|output|list) {_ADVERB}{_NOTHING}\W{{0,10}}$"
+            r"|\b(?:do not|don't|never|must not) (?:report|flag) (?:any of (?:this|these)|anything|any (?:findings?"
+            r"|issues?|problems?|bugs?|vulnerabilit(?:y|ies))|issues|findings|the (?:following|above)|(?:this|these) "
+            r"(?:file|code|document|lines?|issues?|findings?|functions?))\b(?! (?:if|unless|when|as|until|twice)\b)"
+            rf"|\b(?:dear|attention|hey|hello|hi|(?:note|message|memo) (?:to|for)),? (?:the |any |all |my |every )?"
+            rf"{_MACHINE}s?(?=\s?(?:[,:;.!\u2014-]|$))"
+            rf"|\b(?:dear|attention|hey|hello|hi|(?:note |message |memo )?(?:to|for)),? (?:the |any |all |my |every )?"
+            rf"{_ANYBODY}s?\s?[:,]\s?{_ORDER}"
+            rf"|(?:^\W{{0,20}}|[.!?]\s|@){_ANYBODY}s?\s?[:,]\s?{_ORDER}"
+            r"|\bto (?:the )?(?:ai|automated|llm) (?:code )?reviewers?\s?[:,]"
+            r"|\bplease,? approve\b(?: this| the change|\W{0,3}$)"
+            r"|\b(?:approve|lgtm|pass) (?:this|the) (?:diff|change|pull request|pr|merge request) "
+            r"(?:without|unconditionally|as is)\b"
+        ),
+    ),
+    (
+        "gives the reviewer another part to play",
+        ("you are", "from now on", "ai language model", "as an ai", "system prompt"),
+        re.compile(
+            rf"\byou are (?:now|no longer) (?:an?|the) (?:[\w-]{{1,20}} ){{0,3}}?{_ANYBODY}\b"
+            r"|\bfrom now on,? you (?:are|must|shall|should|answer|respond|reply|report|act|ignore|only|always)\b"
+            r"|\bas an ai language model,? (?:you|ignore|report)\b"
+            r"|\b(?:reveal|print|repeat|output|leak|show)(?: me)? your (?:system )?prompt\b"
+            r"|\b(?:reveal|repeat|leak) the system prompt\b"
+        ),
+    ),
+    (
+        "imitates the marks around what the reviewer is shown",
+        (
+            "<document-",
+            "<diff-",
+            "/document-",
+            "/diff-",
+            "</",
+            "<|",
+            "inst]",
+            "<sys>",
+            "/sys>",
+            "human",
+            "assistant",
+            "system",
+        ),
+        re.compile(
+            r"</?(?:document|diff)-[0-9a-f]{8,64}\b"
+            r"|</(?:document|diff|instructions|system|system_prompt)>[\s\W]{0,20}(?:ignore|you|now|new|from now|human"
+            r"|assistant|system|user|instructions?|the review|report|answer)\b"
+            r"|<\|(?:im_start|im_end|endoftext|system|user|assistant|eot_id|start_header_id)\|>|\[/inst\]|<</?sys>>"
+            r"|^\W{0,40}(?:human|assistant|system)\s?:\s?(?:ignore|you (?:must|should|are now)|the review|answer"
+            r"|approved?\b|\W{0,4}\{\s?[\"'](?:findings|records|advice|summary))"
+        ),
+    ),
+    (
+        "imitates an answer of the reviewer, or its schema",
+        ("findings", "records", "advice"),
+        re.compile(
+            r"""["']findings["']\s?:\s?\[\s?\]|["']records["']\s?:\s?\[\s?\]\s?,\s?["']unreadable["']"""
+            r"""|\b(?:answer|return|output|respond|reply|say|report)\w{0,3} (?:with |only |just |exactly )*\W{0,4}"""
+            r"""\{\s?["'](?:findings|records|advice)["']"""
+            r"""|"additionalproperties"\s?:.{0,200}?"findings"|"findings"\s?:\s?\{\s{0,20}"type\""""
+        ),
+    ),
+)
+_BLANKS: Final = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
+
+# Another search finds something else: what an earlier one found of a text is not what this one would.
+SEARCH: Final = hashlib.sha256(
+    repr([(what, words, pattern.pattern) for what, words, pattern in _WHAT_IT_DOES]).encode()
+).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Addressing:
+    """What a text does that no document has to do, and on which of its lines, counted from 1."""
+
+    line: int
+    what: str
 
 
 def addressed_to_reviewer(path: str, hunks: Iterable[Hunk]) -> Iterator[ReviewFinding]:
@@ -70,7 +178,7 @@ def addressed_to_reviewer(path: str, hunks: Iterable[Hunk]) -> Iterator[ReviewFi
         for number, line in hunk.numbered():
             text, added = line[1:], line[0] == ADDED
             # A sentence may go on in the next line; what is found in one line is not told again with the next.
-            what = says(text) or (says(f"{before} {_COMMENT.sub('', text)}") if not says(before) else None)
+            what = says(text) or (says(_joined(before, text)) if not says(before) else None)
             if what:
                 yield _finding(path, number, text, what, added=added)
             if line[0] != REMOVED:
@@ -78,21 +186,74 @@ def addressed_to_reviewer(path: str, hunks: Iterable[Hunk]) -> Iterator[ReviewFi
 
 
 def speaks_to_the_model(text: str) -> str | None:
-    """Return what a document does that no document has to do, line by line; None for what seems to be harmless.
+    """Return what a document does that no document has to do; None for what seems to be harmless."""
+    found = addressing_of(text)
+    return found.what if found else None
 
-    It knows turns of phrase, in English: whoever words it another way is not found.
+
+def addressing_of(text: str) -> Addressing | None:
+    """Return where a document first does what no document has to do; None for what seems to be harmless.
+
+    It knows turns of phrase, in English: whoever words it another way is not found. A sentence may go on in the next
+    line, and is found there.
     """
-    lines = text.split("\n")
-    pairs = (f"{line} {after}" for line, after in zip(lines, [*lines[1:], ""], strict=True))
-    return next((what for pair in pairs if (what := says(pair))), None)
+    folded = _folded(text)
+    # Few lines hold such a word, and it is found faster than any pattern.
+    found = [(line, order) for order, (_, words, _) in enumerate(_WHAT_IT_DOES) for line in _lines_with(folded, words)]
+    if not found:
+        return None
+    lines = folded.split("\n")
+    for line, order in sorted(found):
+        what, _, pattern = _WHAT_IT_DOES[order]
+        if pattern.search(lines[line]):
+            return Addressing(line + 1, what)
+        for first in (line - 1, line):
+            if 0 <= first < len(lines) - 1 and pattern.search(_joined(lines[first], lines[first + 1])):
+                return Addressing(first + 2, what)
+    return None
 
 
 def says(text: str) -> str | None:
     """Return what a line of text does that no code has to do; None for what seems to be harmless."""
-    folded = "".join(
-        character for character in unicodedata.normalize("NFKC", text) if unicodedata.category(character) != "Cf"
-    ).casefold()
-    return next((what for what, pattern in _WHAT_IT_DOES.items() if pattern.search(folded)), None)
+    folded = _folded(text)
+    return next(
+        (
+            what
+            for what, words, pattern in _WHAT_IT_DOES
+            if any(word in folded for word in words) and pattern.search(folded)
+        ),
+        None,
+    )
+
+
+def _joined(line: str, after: str) -> str:
+    """Return a sentence that goes on in the next line; without words in the first it does not."""
+    return f"{line.rstrip()} {_COMMENT.sub('', after)}" if _COMMENT.sub("", line) else ""
+
+
+def _lines_with(text: str, words: Iterable[str]) -> Iterator[int]:
+    """Yield the lines, counted from 0, that hold one of some words; some of them more than once."""
+    for word in words:
+        line = counted = 0
+        at = text.find(word)
+        while at >= 0:
+            line += text.count("\n", counted, at)
+            yield line
+            # What else the line holds makes no difference.
+            counted = text.find("\n", at)
+            at = text.find(word, counted) if counted >= 0 else -1
+
+
+@cache
+def _unseen() -> dict[int, None]:
+    """Return what no reader sees: marks of no width, of direction, soft hyphens."""
+    return dict.fromkeys(code for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) == "Cf")
+
+
+def _folded(text: str) -> str:
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).translate(_unseen())
+    return _BLANKS.sub(" ", text.casefold())
 
 
 def _finding(path: str, number: int, text: str, what: str, *, added: bool) -> ReviewFinding:
