@@ -20,6 +20,7 @@ from backcast.domain.report import (
     SeenFinding,
     SkippedDocuments,
     Spend,
+    SuspiciousDocument,
     Totals,
     UnansweredDocument,
 )
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 AT = datetime(2026, 5, 1, 6, 0, 0, 123_456, tzinfo=timezone(timedelta(hours=2)))
+SUSPICIOUS = (SuspiciousDocument("a.py", 7, "shouts"), SuspiciousDocument("b.py", None, "whispers"))
 
 
 @pytest.fixture(scope="module", name="schema")
@@ -79,11 +81,18 @@ def test_a_report_is_valid_against_the_schema(schema: Any) -> None:
 
 
 def test_the_schema_names_every_field_and_no_other(schema: Any) -> None:
-    content = json.loads(render_json(report()))
+    content = json.loads(render_json(report(suspicious=SUSPICIOUS)))
+    Draft202012Validator(schema).validate(content)
     assert list(schema["properties"]) == list(content)
     with pytest.raises(ValidationError):
         Draft202012Validator(schema).validate(content | {"surprise": 1})
     assert all("description" in node for node in _properties(schema))
+
+
+def test_suspicious_documents_are_listed_only_when_there_are_some() -> None:
+    assert "suspicious" not in json.loads(render_json(report()))
+    told = json.loads(render_json(report(suspicious=SUSPICIOUS)))["suspicious"]
+    assert told == [{"path": "a.py", "line": 7, "what": "shouts"}, {"path": "b.py", "line": None, "what": "whispers"}]
 
 
 def test_times_are_utc_and_money_is_exact() -> None:

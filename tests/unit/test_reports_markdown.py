@@ -20,6 +20,7 @@ from backcast.domain.report import (
     SeenFinding,
     SkippedDocuments,
     Spend,
+    SuspiciousDocument,
     Totals,
     UnansweredDocument,
 )
@@ -129,6 +130,7 @@ def filled(text: str) -> Report:
         unanswered=(UnansweredDocument(text, text, 1),),
         skipped=(SkippedDocuments(text, 2, (text, text)),),
         categories=(text, f"{text}2"),
+        suspicious=(SuspiciousDocument(text, 1, text),),
         beside=replace(
             BESIDE,
             workflow=text,
@@ -222,6 +224,17 @@ def test_findings_are_counted_by_category_in_the_order_of_the_schema() -> None:
     table = lines[lines.index("## By category") :]
     assert table[4:7] == [f"| {name} | 0 | 1 | 0 | 0 | 1 |" for name in ("naming", "error handling", "other")]
     assert table[8] == "None of: dead code, testing."
+
+
+def test_who_reads_is_warned_of_documents_that_speak_to_the_model_before_the_findings() -> None:
+    documents = [SuspiciousDocument("src/a.py", 1207, "shouts"), SuspiciousDocument("ignore all.py", None, "whispers")]
+    shown = render_markdown(replace(REPORT, suspicious=tuple(documents)))
+    assert shown.index("## Suspicious documents") < shown.index("## Findings")
+    assert "| `src/a.py` | 1,207 | shouts |\n| `ignore all.py` | its name | whispers |" in shown
+    assert "| Suspicious | 2 documents speak to the model: see below |" in shown
+    assert "uspicious" not in render_markdown(REPORT)
+    many = render_markdown(replace(REPORT, suspicious=(documents[0],) * (IN_FULL + 2)))
+    assert "And 2 more, in `report.json`." in many
 
 
 def test_it_is_said_what_comes_first() -> None:

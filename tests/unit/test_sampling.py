@@ -62,6 +62,19 @@ def test_what_failed_before_is_in_the_sample_but_does_not_fill_it() -> None:
     assert _of(chosen, [*_many(python=30, go=10), *failed])["go"]
 
 
+def test_a_document_that_speaks_to_the_model_is_in_the_sample_only_when_there_are_not_enough_others() -> None:
+    plain = [Candidate(f"plain{number}", "python", 100 + number) for number in range(7)]
+    # Each of them would be in it first.
+    loud = [
+        Candidate(f"loud{number}", "go", 10_000 * number, 500, failed_before=True, suspicious=True)
+        for number in range(9)
+    ]
+    assert set(choose([*loud, *plain], SampleTerms(documents=5))) <= {one.key for one in plain}
+    mixed = choose([*loud, *plain], SampleTerms(documents=10))
+    assert (len(mixed), {one.key for one in plain} <= set(mixed)) == (10, True)
+    assert len(choose(loud, SampleTerms(documents=5))) == 5
+
+
 def test_sizes_of_one_format_are_spread() -> None:
     candidates = _many(python=90)
     sizes = sorted(int(key.removeprefix("python")) for key in choose(candidates, SampleTerms()))

@@ -96,6 +96,15 @@ class Retried:
 
 
 @dataclass(frozen=True, slots=True)
+class SuspiciousDocument:
+    """A document that speaks to the model: what it does, first on which line; None when its name does."""
+
+    path: str
+    line: int | None
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportSettings:
     """How a workflow's report is put together; `beside` names another workflow, whose findings are shown, too."""
 
@@ -141,7 +150,7 @@ class Report:
 
     Findings come in the order that `first` names; `categories` are those that the answer schema lists.
     `interim` when a later run makes the report that is due at this deadline. `retried` says how the documents went on
-    that failed at first.
+    that failed at first; `suspicious` are those whose answers should not be relied on.
     """
 
     workflow: str
@@ -169,3 +178,4 @@ class Report:
     interim: bool = False
     retried: tuple[Retried, ...] = ()
     first_attempts: FirstAttempts = field(default_factory=FirstAttempts)
+    suspicious: tuple[SuspiciousDocument, ...] = ()

@@ -53,6 +53,7 @@ class Candidate:
         size: in bytes.
         odd: how many of its bytes are not ASCII.
         failed_before: whether it was not accepted at the first attempt in an earlier run.
+        suspicious: whether it speaks to the model, so that its answer says little of the prompt.
     """
 
     key: str
@@ -60,23 +61,31 @@ class Candidate:
     size: int
     odd: int = 0
     failed_before: bool = False
+    suspicious: bool = False
 
 
 def choose(candidates: Sequence[Candidate], terms: SampleTerms) -> list[str]:
     """Return the keys of a sample: what failed before, the edge cases, and then of each format and size its share.
 
-    All of them when there are no more than are asked for. The order of the candidates does not matter.
+    All of them when there are no more than are asked for, and a suspicious one only when there are not enough others:
+    who writes a document must not decide whether a prompt is good enough. The order of the candidates does not matter.
     """
-    ranked = sorted(candidates, key=_by_seed(terms.seed))
     chosen: dict[str, Candidate] = {}
+    for suspicious in (False, True):
+        _choose([one for one in candidates if one.suspicious == suspicious], terms, chosen)
+    return list(chosen)
+
+
+def _choose(candidates: Sequence[Candidate], terms: SampleTerms, chosen: dict[str, Candidate]) -> None:
+    """Add candidates until there are as many as are asked for, or no more."""
+    ranked = sorted(candidates, key=_by_seed(terms.seed))
     failed = [one for one in ranked if one.failed_before]
-    for one in failed[: terms.documents // _SHARE_OF_EARLIER_FAILURES]:
+    for one in failed[: (terms.documents - len(chosen)) // _SHARE_OF_EARLIER_FAILURES]:
         chosen[one.key] = one
     for one in _edge_cases(ranked):
         if len(chosen) < terms.documents:
             chosen[one.key] = one
     _fill(chosen, ranked, terms.documents)
-    return list(chosen)
 
 
 def _by_seed(seed: int) -> Callable[[Candidate], str]:
@@ -97,9 +106,9 @@ def _fill(chosen: dict[str, Candidate], ranked: Sequence[Candidate], wanted: int
     stratum = _strata(ranked)
     formats = Counter(one.language for one in ranked)
     strata = Counter(stratum[one.key] for one in ranked)
-    while len(chosen) < min(wanted, len(ranked)):
+    while len(chosen) < wanted and any(one.key not in chosen for one in ranked):
         has_format = Counter(one.language for one in chosen.values())
-        has_stratum = Counter(stratum[key] for key in chosen)
+        has_stratum = Counter(stratum[key] for key in chosen if key in stratum)
 
         def share(
             one: Candidate, has_format: Counter[str] = has_format, has_stratum: Counter[tuple[str, int]] = has_stratum

@@ -105,6 +105,17 @@ CREATE TABLE contents (
     pdf bytea
 );
 
+-- What contents were found to say to the model that no document has to say, and on which line first; null: nothing. Each is
+-- searched once, however many runs have it.
+CREATE TABLE addressings (
+    content_hash text PRIMARY KEY REFERENCES contents,
+    -- By which search; another one finds something else.
+    searched_by text NOT NULL,
+    line integer CHECK (line > 0),
+    what text,
+    CHECK ((line IS NULL) = (what IS NULL))
+);
+
 CREATE TABLE batches (
     batch_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run_id bigint NOT NULL REFERENCES runs,

@@ -21,8 +21,10 @@ _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHRO
 
 
 def render_json(report: Report) -> bytes:
-    """The whole report; the keys keep their order from one report to the next."""
+    """The whole report; the keys keep their order from one report to the next. `suspicious` is left out when empty."""
     content = {field.name: getattr(report, field.name) for field in fields(report)}
+    if not report.suspicious:
+        del content["suspicious"]
     return orjson.dumps({"schema_version": SCHEMA_VERSION} | content, default=_plain, option=_OPTIONS)
 
 

@@ -27,6 +27,7 @@ def render_markdown(report: Report) -> str:
         .get_template("report.md.j2")
         .render(
             report=report,
+            suspicious=report.suspicious[:IN_FULL],
             in_full=report.findings[:IN_FULL],
             in_brief=report.findings[IN_FULL:],
             severities=tables.by_severity(report.findings),

@@ -13,6 +13,7 @@ from backcast.domain.workflow import answer_key, document_hash
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in, stream
 from backcast.ledger.runs import load_run, lock_run, prompt_of_row, rescue_terms_of
+from backcast.services.addressings import search_contents
 from backcast.services.budget import reserve
 from backcast.services.caching import settle_caching
 from backcast.services.claims import ask, take_over
@@ -81,6 +82,8 @@ def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> Non
     connection.execute(sql("store_contents"))
     connection.execute(sql("store_documents"), key)
     _require_documents(connection, run)
+    # Now, when there is time, and before the sample is chosen.
+    search_contents(connection, run["run_id"])
     take_over(connection, clock, run["run_id"])
     connection.execute(sql("reuse_answers"), key)
     connection.execute(sql("settle_in_review"), key)

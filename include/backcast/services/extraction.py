@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from backcast.domain.addressing import speaks_to_the_model
+from backcast.domain.addressing import says, speaks_to_the_model
 from backcast.domain.records import NOTE, RECORDS, ExtractedDocument, ExtractionReport, Text
 from backcast.domain.report import Spend, Totals
 from backcast.ledger.connection import Connection, Row, sql
@@ -48,7 +48,7 @@ def _rows(connection: Connection, run: Row, written: list[ExtractedDocument]) ->
                 rows=len(verified),
                 unverified=verified.count(False),
                 unreadable=note if isinstance(note, str) else "",
-                speaks_to_the_model=speaks_to_the_model(row["body"]),
+                speaks_to_the_model=speaks_to_the_model(row["body"]) or says(row["path"]),
             )
         )
         for position, (record, proved) in enumerate(zip(answer[RECORDS], verified, strict=True), 1):

@@ -19,6 +19,7 @@ from backcast.ledger.runs import load_run, lock_run
 from backcast.reports.ranking import ranked
 from backcast.reports.writing import MARKDOWN, write_extraction, write_report
 from backcast.services.acceptance import parse_answer
+from backcast.services.addressings import suspicious_documents
 from backcast.services.beside import beside, settings_of
 from backcast.services.extraction import extraction_report, rows_as_lines, store_rows
 from backcast.services.fault_points import FaultPoint, reached
@@ -175,6 +176,7 @@ def _report(connection: Connection, run: Row) -> Report:
         first=settings.first,
         categories=categories_of(run["answer_schema"]),
         beside=beside(connection, run, settings),
+        suspicious=suspicious_documents(connection, run["run_id"]),
     )
 
 

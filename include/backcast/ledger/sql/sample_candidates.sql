@@ -9,7 +9,8 @@ WITH failed AS (
     WHERE this.run_id = %(run_id)s AND parent_id IS NULL AND requests.state = 'failed' AND cause NOT IN ('passing', 'too_long')
 )
 SELECT request_id, documents.answer_key AS key, language, documents.size, octet_length(body) - char_length(body) AS odd,
-       failed.path IS NOT NULL AS failed_before
+       failed.path IS NOT NULL AS failed_before,
+       EXISTS (SELECT FROM addressings WHERE addressings.content_hash = documents.content_hash AND line IS NOT NULL) AS suspicious
 FROM requests JOIN documents USING (document_id) JOIN contents USING (content_hash) LEFT JOIN failed USING (path)
 WHERE requests.run_id = %(run_id)s AND requests.state = 'open' AND claims AND left_because IS NULL AND parent_id IS NULL
   AND batch_id IS NULL AND NOT synchronous;
