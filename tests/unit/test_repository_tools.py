@@ -33,6 +33,7 @@ def repository(tmp_path: Path) -> Path:
     (folder / "private.pem").write_text("needle\n")
     (folder / "picture.bin").write_bytes(b"needle\0")
     (folder / "link.py").symlink_to("../secret.txt")
+    (folder / "linked").symlink_to("..", target_is_directory=True)
     (folder / "long.txt").write_text("a" * 5000)
     (folder / "empty.txt").write_text("")
     git(folder, "init", "-q")
@@ -76,6 +77,18 @@ def run(tools: RepositoryTools, name: str, **given: Any) -> str:
         ":(glob)**",
         "HEAD:requirements.txt",
         "~/.ssh/id_rsa",
+        "~root/.ssh/id_rsa",
+        "C:\\Windows\\win.ini",
+        "C:/Windows/win.ini",
+        "src\\app.py",
+        "\\\\host\\share\\x",
+        "SRC/APP.PY",
+        ".GIT/config",
+        "src//app.py",
+        "src/app.py/",
+        "linked/secret.txt",
+        "%2e%2e/secret.txt",
+        "requirements.txt\n",
         "https://example.org/",
         "x" * 4096,
     ],
