@@ -18,6 +18,7 @@ from rich.text import Text
 from backcast.domain.durations import told
 from backcast.domain.errors import InputError
 from backcast.labelled import load_labelled
+from backcast.prompt_files import files_of
 from backcast.services.planning import plan_ahead
 from backcast.services.routing import is_synchronous
 from backcast.services.scheduling import starts_by_itself
@@ -26,15 +27,19 @@ from backcast.settings import (
     load_prompt,
     load_workflow,
     prompt_versions,
+    resolve,
     run_settings,
+    workflow_file,
     workflow_names,
     workflow_notes,
+    workflows_folder,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from backcast.domain.plan import Plan, PlannedRun
+    from backcast.domain.workflow import PromptVersion
     from backcast.services.planning import Planned
 
 _PROBLEMS: Final = 1
@@ -91,10 +96,10 @@ def check() -> None:
     failed = False
     for name in workflow_names():
         try:
-            run_settings(name, {})
+            settings = run_settings(name, {})
             load_labelled(name)
             for version in prompt_versions(name):
-                load_prompt(name, version)
+                _require_usable(name, load_prompt(name, version), structured=settings.structured)
             says = _says(name)
             notes = workflow_notes(name)
         except InputError as error:
@@ -107,12 +112,31 @@ def check() -> None:
     sys.exit(_PROBLEMS if failed else 0)
 
 
+def _require_usable(name: str, prompt: PromptVersion, *, structured: bool) -> None:
+    from backcast.anthropic_api.structured import output_config  # noqa: PLC0415  two seconds
+
+    if structured:
+        try:
+            output_config(prompt.answer_schema)
+        except InputError as error:
+            raise InputError(f"{files_of(workflows_folder() / name, prompt.version).schema}: {error}") from error
+
+
 def _says(name: str) -> str:
     """Say when a workflow starts, and what it keeps to.
 
     Raises:
         InputError: it cannot keep to it, or contradicts itself.
     """
+    try:
+        return _planned(name)
+    except InputError as error:
+        line = resolve(name, {})["sla"].line
+        where = "" if line is None else f"{workflow_file(name)}:{line}: sla: "
+        raise InputError(f"{where}{error}") from error
+
+
+def _planned(name: str) -> str:
     by_itself = starts_by_itself(load_workflow(name))
     if is_synchronous(name):
         due = declared_facts(name).due

@@ -351,7 +351,7 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
         sla=_sla(found),
         model=load_model(str(value["model"])),
         max_tokens=value["max_tokens"],
-        prompt=load_prompt(workflow, str(value["prompt"])),
+        prompt=_prompt(workflow, found["prompt"]),
         prompt_is_given=found["prompt"].origin is Origin.PARAMETER,
         dry_run=bool(params.get("dry_run")),
         full=bool(params.get("full")),
@@ -362,6 +362,15 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
         deadline=parse_deadline(str(params["deadline"])) if params.get("deadline") else None,
         source=source,
     )
+
+
+def _prompt(workflow: str, found: Found) -> PromptVersion:
+    try:
+        return load_prompt(workflow, str(found.value))
+    except InputError as error:
+        if found.line is None:
+            raise
+        raise InputError(f"{workflow_file(workflow)}:{found.line}: prompt: {error}") from error
 
 
 def workflow_sla(workflow: str) -> timedelta:

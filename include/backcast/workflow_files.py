@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib import resources
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -12,10 +13,11 @@ import yaml
 from backcast.domain.documents import is_url
 from backcast.domain.durations import parse_duration
 from backcast.domain.errors import InputError
+from backcast.domain.object_stores import check_url
 from backcast.domain.routing import Declared, contradictions
 from backcast.domain.schedule import parse_due
 from backcast.domain.sla import Terms
-from backcast.yaml_errors import closest, key_lines, schema_errors
+from backcast.yaml_errors import closest, key_lines, not_yaml, schema_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -51,10 +53,14 @@ def read_workflow_file(path: Path, most_tokens: Mapping[str, int]) -> tuple[dict
         declared = yaml.safe_load(text)
     except FileNotFoundError:
         raise InputError(f"There is no workflow {name!r}: {path} does not exist.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}:{line}: it is not UTF-8: {error.reason}. Save the file as UTF-8.") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{path} is not YAML: {error}") from error
+        line, why = not_yaml(error, text)
+        raise InputError(f"{path}:{line}: it is not YAML: {why}") from error
     wrong = schema_errors(text, workflow_schema())
     if not wrong:
         lines = key_lines(text)
@@ -100,14 +106,42 @@ def _mistakes(folder: str, declared: Values, most_tokens: Mapping[str, int]) -> 
     if not unreadable:
         yield from contradictions(facts_of(declared))
     yield from _mistakes_about_the_model(declared["model"], declared["max_tokens"], most_tokens)
-    yield from _mistakes_about_the_source(declared["source"])
+    yield from _mistakes_about_the_source(declared["source"], blocking=declared.get("blocking", False))
+    yield from _mistakes_about_patterns(declared)
+    yield from _no_numbers(declared, "")
     budget = declared.get("budget", {})
     if "retries" in budget and "run" in budget and budget["retries"] > budget["run"]:
         yield "budget.retries", f"it is a part of budget.run, {budget['run']}. Write at most that."
 
 
-def _mistakes_about_the_source(source: Values) -> Iterator[tuple[str, str]]:
+def _mistakes_about_patterns(declared: Values) -> Iterator[tuple[str, str]]:
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415  few files hold patterns
+    from pathspec.patterns.gitignore import GitIgnorePatternError  # noqa: PLC0415  as above
+
+    for block, name in (("source", "include"), ("source", "exclude"), ("rescue", "first")):
+        for pattern in declared.get(block, {}).get(name, ()):
+            try:
+                GitIgnoreSpec.from_lines([pattern])
+            except GitIgnorePatternError:
+                yield (
+                    f"{block}.{name}",
+                    f"{pattern!r} is no pattern: write one as in a .gitignore, such as *.py.",
+                )
+
+
+def _no_numbers(values: Values, before: str) -> Iterator[tuple[str, str]]:
+    """Yield what YAML takes for a number and nobody can count with, of which no schema says anything."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _no_numbers(value, f"{before}{key}.")
+        elif isinstance(value, float) and not isfinite(value):
+            yield f"{before}{key}", f"{value} is no number that can be counted with. Write one such as 12.50."
+
+
+def _mistakes_about_the_source(source: Values, *, blocking: bool) -> Iterator[tuple[str, str]]:
     kind, path = source["kind"], source.get("path")
+    if kind == "diff" and not blocking:
+        yield "source.kind", "a diff is reviewed while somebody waits. Write `blocking: true`, or `kind: git`."
     if kind not in FILE_SOURCES:
         for key in ("path", "max_pdf_bytes", "max_pdf_pages"):
             if key in source:
@@ -121,6 +155,8 @@ def _mistakes_about_the_source(source: Values) -> Iterator[tuple[str, str]]:
     elif is_url(path) != (kind == "object_store"):
         other = next(one for one in FILE_SOURCES if one != kind)
         yield "source.path", f"{path!r} is no {FILE_SOURCES[kind]}. Write `kind: {other}`, or another path."
+    elif is_url(path) and (why := _why_not(check_url, path)) is not None:
+        yield "source.path", why
 
 
 def _mistakes_about_the_model(model: str, max_tokens: int, most_tokens: Mapping[str, int]) -> Iterator[tuple[str, str]]:
@@ -133,7 +169,7 @@ def _mistakes_about_the_model(model: str, max_tokens: int, most_tokens: Mapping[
 def _why_not(read: Callable[[str], object], text: str) -> str | None:
     try:
         read(text)
-    except ValueError as error:
+    except (ValueError, InputError) as error:
         return str(error)
     return None
 

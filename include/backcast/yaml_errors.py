@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import jsonschema
 import yaml
@@ -39,6 +39,36 @@ def closest(word: str, known: Iterable[str]) -> str:
     words = sorted(known)
     match = get_close_matches(word, words, n=1)
     return f"Did you mean {match[0]!r}?" if match else f"Write one of {', '.join(words) or 'none'}."
+
+
+def not_yaml(error: yaml.YAMLError, text: str) -> tuple[int, str]:
+    """Return the line, counted from 1, on which a text stops being YAML, and why, with what to write."""
+    if isinstance(error, yaml.reader.ReaderError):
+        # It counts characters.
+        return text.count("\n", 0, error.position) + 1, f"it holds the character #x{error.character:04x}. Take it out."
+    if not isinstance(error, yaml.MarkedYAMLError) or (mark := error.problem_mark or error.context_mark) is None:
+        return 1, f"{error}."
+    problem = error.problem or error.context or ""
+    hint = next((hint for said, hint in _HINTS.items() if said in f"{error.context} {problem}"), "")
+    began = error.context_mark
+    where = f" (it began {error.context} in line {began.line + 1})" if began and error.context and error.problem else ""
+    return mark.line + 1, " ".join(filter(None, (f"{problem}{where}.", hint)))
+
+
+# What is said of YAML, and what to write.
+_HINTS: Final = {
+    "'\\t'": "Indent with blanks, not with tabs.",
+    "mapping values are not allowed": 'Put a text that holds ": " into quotes, and indent keys of one block alike.',
+    "expected a single document": "Leave out what follows the line ---.",
+    "could not determine a constructor": "Leave out the tag that begins with !.",
+    "found unhashable key": "Write a name in place of it.",
+    "undefined alias": "Put a text that begins with * into quotes.",
+    "expected ',' or": "Close the bracket.",
+    "expected <block end>": "Indent the keys of one block alike, and close quotes.",
+    "unexpected end of stream": "Close the quotes.",
+    "cannot start any token": "Put the text into quotes.",
+    "could not find expected ':'": "Write a colon and a blank after the key.",
+}
 
 
 def _key_lines(node: yaml.Node | None, before: str) -> Iterator[tuple[str, int]]:
@@ -84,7 +114,29 @@ def _message(error: jsonschema.ValidationError, known: Mapping[str, Any]) -> str
         about = known[lacking] if lacking else {}
     elif error.validator == "pattern":
         message = f"{error.instance!r} is not of the form that is read here"
-    return " ".join(filter(None, (f"{message}.", about.get("description"))))
+    return " ".join(filter(None, (f"{message}.", about.get("description"), _to_write(error))))
+
+
+def _to_write(error: jsonschema.ValidationError) -> str:
+    """Return which values are meant, or what a value of the right type looks like."""
+    wanted: Any = error.validator_value
+    if error.validator == "enum":
+        return closest(str(error.instance), map(str, wanted))
+    if error.validator != "type":
+        return ""
+    if wanted == "object":
+        about: Any = error.schema
+        return f"Write its keys below it, indented: {', '.join(sorted(about.get('properties', {})))}."
+    return _WRITTEN.get(wanted, "")
+
+
+_WRITTEN: Final = {
+    "string": "Write a text, in quotes if it would be something else without them.",
+    "integer": "Write a whole number.",
+    "number": "Write a number.",
+    "boolean": "Write true or false.",
+    "array": "Write a list: [one, another].",
+}
 
 
 def _at(node: yaml.Node | None, path: Iterable[str | int]) -> yaml.Node | None:

@@ -14,9 +14,10 @@ from tests.pdfs import pdf_of
 
 from backcast.domain.documents import NO_TEXT, PAGE_BREAK, Selection, SourceDocument
 from backcast.domain.errors import InputError
+from backcast.domain.object_stores import check_url
 from backcast.sources.files import FilesSource
 from backcast.sources.folder import folder_entries
-from backcast.sources.object_store import check_url, object_entries
+from backcast.sources.object_store import object_entries
 
 if TYPE_CHECKING:
     from pathlib import Path

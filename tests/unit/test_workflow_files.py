@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+import yaml
 from click.testing import CliRunner
 from tests.support import git
 
@@ -16,6 +18,7 @@ from backcast.cli import main
 from backcast.domain.errors import InputError
 from backcast.settings import load_workflow, run_settings, workflow_notes, workflows_folder
 from backcast.workflow_files import workflow_schema
+from backcast.yaml_errors import key_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +48,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pa
 
     def file(text: str) -> Path:
         path = tmp_path / "workflows" / "mine" / "workflow.yaml"
-        path.write_text(text)
+        path.write_bytes(text.encode(errors="surrogateescape"))
         return path
 
     return file
@@ -102,7 +105,126 @@ MISTAKES: list[tuple[str, str, int, str]] = [
         5,
         "opportunistic: what arrives between two",
     ),
-    ("name: mine", "- mine", 1, "is not YAML"),
+    ("name: mine", "- mine", 2, "it is not YAML: expected <block end>, but found '?'"),
+    ("  kind: git", "\tkind: git", 9, "cannot start any token. Indent with blanks, not with tabs."),
+    ("Reviews something.", "Reviews: something.", 2, 'Put a text that holds ": " into quotes'),
+    (
+        "sla: 30h",
+        "sla: [30h",
+        4,
+        "expected ',' or ']', but got ':' (it began while parsing a flow sequence in line 3). Clo",
+    ),
+    (
+        "sla: 30h",
+        "sla: '30h",
+        10,
+        "found unexpected end of stream (it began while scanning a quoted scalar in line 3). Clo",
+    ),
+    ("sla: 30h", "sla: *a", 3, "found undefined alias 'a'. Put a text that begins with * into quotes."),
+    ("sla: 30h", "sla: !!python/name:os.system", 3, "Leave out the tag that begins with !."),
+    (
+        "sla: 30h",
+        "sla: 30h\n? [a]\n: b",
+        4,
+        "found unhashable key (it began while constructing a mapping in line 1). Write",
+    ),
+    ("  kind: git", "  kind: git\n---\na: 1", 10, "Leave out what follows the line ---."),
+    ("something", "some\0thing", 2, "it holds the character #x0000. Take it out."),
+    ("something", "some\udcfcthing", 2, "it is not UTF-8: invalid start byte. Save the file as UTF-8."),
+    (GOOD, "", 1, "None is not of type 'object'. What a workflow is"),
+    (GOOD, "mine\n", 1, "'mine' is not of type 'object'. What a workflow is"),
+    ("  kind: git", "  kind: git\n  kind: git", 10, "source.kind: it stands twice. Keep one of both."),
+    ("source:\n  kind: git", "source: git", 8, "Write its keys below it, indented: exclude, include, kind, "),
+    ("source:\n  kind: git", "source:", 8, "source: None is not of type 'object'."),
+    ("  kind: git", "  ref: main", 9, "source: 'kind' is a required property. git: every file of a commit;"),
+    ("kind: git", "kind: folde", 9, "that lie there. Did you mean 'folder'?"),
+    (
+        "kind: git",
+        "kind: diff",
+        9,
+        "source.kind: a diff is reviewed while somebody waits. Write `blocking: true`, or `kind",
+    ),
+    ("kind: git", "kind: git\n  ref: ''", 10, "source.ref: '' should be non-empty. A branch, tag or commit"),
+    (
+        "kind: git",
+        "kind: git\n  include: ['*.py', '!']",
+        10,
+        "source.include: '!' is no pattern: write one as in a .gitig",
+    ),
+    ("kind: git", "kind: git\n  exclude: ['!']", 10, "source.exclude: '!' is no pattern"),
+    ("sla: 30h", "sla: 30h\nrescue: {first: ['!']}", 4, "rescue.first: '!' is no pattern"),
+    (
+        "kind: git",
+        "kind: object_store\n  path: s3://k:s@b",
+        10,
+        "source.path: The URL of s3://b holds credentials or opti",
+    ),
+    (
+        "kind: git",
+        "kind: object_store\n  path: http://b",
+        10,
+        "source.path: 'http://b' is no object store that is read",
+    ),
+    (
+        "kind: git",
+        "kind: object_store\n  path: s3:///a",
+        10,
+        "source.path: 's3:///a' names no bucket: write it like s3://",
+    ),
+    ("kind: git", "kind: git\n  max_documents: 0", 10, "source.max_documents: 0 is less than the minimum of 1."),
+    ("kind: git", "kind: git\n  max_pdf_pages: 9", 10, "source.max_pdf_pages: it is of folder and object_store."),
+    ("sla: 30h", "sla: 30h\nrescue: {when_unresolved: pay}", 4, "maybe paying twice. Write one of leave, pay_again."),
+    ("sla: 30h", "sla: 30h\nreport: {first: best}", 4, "or the worst. Write one of pays_off, worst."),
+    ("sla: 30h", "sla: 30h\nbudget: {run: -5}", 4, "budget.run: -5 is less than the minimum of 0. On one run"),
+    (
+        "sla: 30h",
+        "sla: 30h\nbudget: {run: .nan}",
+        4,
+        "budget.run: nan is no number that can be counted with. Write one",
+    ),
+    ("sla: 30h", "sla: 30h\nbudget:\n  month: .inf", 5, "budget.month: inf is no number that can be counted with."),
+    ("sla: 30h", "sla: 30h\nbudget: {run: 5 USD}", 4, "answers together. Write a number."),
+    ("sla: 30h", "sla: 30h\nsample: {documents: 4}", 4, "sample.documents: 4 is less than the minimum of 5."),
+    ("sla: 30h", "sla: 30h\nsample: {threshold: 90}", 4, "sample.threshold: 90 is greater than the maximum of 1."),
+    (
+        "sla: 30h",
+        "sla: 30h\nrescue: {requests_per_minute: 0}",
+        4,
+        "rescue.requests_per_minute: 0 is less than or equal",
+    ),
+    ("sla: 30h", "sla: 30h\npriority: 5000", 4, "priority: 5000 is greater than the maximum of 1000."),
+    ("sla: 30h", "sla: 30h\nslots: 0", 4, "slots: 0 is less than the minimum of 1. At most so many submissions"),
+    ("sla: 30h", "sla: 99999999999999d", 3, "sla: '99999999999999d' is too long a time: write it like 30h"),
+    (
+        "due: Mon-Fri 08:00 Europe/Berlin",
+        "every: soon",
+        4,
+        "every: 'soon' is not of the form that is read here. How far",
+    ),
+    ("Europe/Berlin", "Europe/Berln", 4, "write one like Europe/Berlin or UTC. Did you mean 'Europe/Berlin'?"),
+    ("Europe/Berlin", "../../etc/passwd", 4, "due: '../../etc/passwd' is no time zone"),
+    ("Mon-Fri 08:00 Europe/Berlin", "800", 4, "due: 800 is not of type 'string'. When a report is due"),
+    ("due: Mon-Fri 08:00 Europe/Berlin", "every: 4h\nblocking: true", 4, "every: blocking says that somebody waits"),
+    (
+        "due: Mon-Fri 08:00 Europe/Berlin",
+        "every: 4h\nclient_tools: [a]",
+        4,
+        "every: client_tools says that somebody must",
+    ),
+    (
+        "sla: 30h",
+        "sla: 30h\nopportunistic: true\nclient_tools: [a]",
+        4,
+        "opportunistic: client_tools says that somebody",
+    ),
+    ("sla: 30h", "sla: 30h\nclient_tools: [a, a]", 4, "client_tools: ['a', 'a'] has non-unique elements. Names of"),
+    ("sla: 30h", "sla: 30h\nserver_tools: ['']", 4, "server_tools[0]: '' should be non-empty. The name of one tool"),
+    ("name: mine", "name: Mine!", 1, "small letters, digits and _, a letter first."),
+    ("Reviews something.", "''", 2, "description: '' should be non-empty. What it is for, in a sentence."),
+    ("prompt: v1", "prompt: v9", 7, "mine/prompts has no v9.md.j2. Its versions are v1."),
+    ("prompt: v1", "prompt: ../v1", 7, "mine/prompts has no ../v1.md.j2. Its versions are v1."),
+    ("prompt: v1", "prompt: ''", 7, "prompt: '' should be non-empty."),
+    *((f"{line}\n", "", 1, f"'{line.partition(':')[0]}' is a required property.") for line in GOOD.splitlines()[4:7]),
 ]
 
 
@@ -116,7 +238,73 @@ def test_each_mistake_is_said_with_its_line_and_what_to_write(
         run_settings("mine", {})
     message = str(raised.value)
     assert said in message
-    assert f"{file}:{line}: " in message or "is not YAML" in said
+    assert f"{file}:{line}: " in message
+
+
+WRONG = {"string": 5, "integer": "five", "number": "five", "boolean": "perhaps", "array": "one", "object": "one"}
+
+
+def _types(schema: dict[str, Any], before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    for name, about in schema["properties"].items():
+        yield (*before, name), about.get("type", "enum")
+        if "properties" in about:
+            yield from _types(about, (*before, name))
+
+
+@pytest.mark.parametrize(("path", "kind"), list(_types(workflow_schema())), ids=lambda given: "".join(given[-1:]))
+def test_each_key_says_what_is_to_be_written_when_it_is_given_something_else(
+    write: Callable[[str], Path], path: tuple[str, ...], kind: str
+) -> None:
+    declared = yaml.safe_load(GOOD)
+    block = declared
+    for step in path[:-1]:
+        block = block.setdefault(step, {})
+    block[path[-1]] = WRONG.get(kind, 5)
+    text = yaml.safe_dump(declared, sort_keys=False)
+    file = write(text)
+    with pytest.raises(InputError) as raised:
+        run_settings("mine", {})
+    line = key_lines(text)[".".join(path)]
+    [said] = [one for one in str(raised.value).splitlines() if one.startswith(f"{file}:")]
+    assert said.startswith(f"{file}:{line}: {'.'.join(path)}: ")
+    about = workflow_schema()
+    for step in path:
+        about = about["properties"][step]
+    assert about["description"] in said
+    assert re.search(r"(?:Write|Did you mean) .+\W$", said)
+
+
+UNSAYABLE: list[tuple[Any, str]] = [
+    ({"type": "object", "properties": {"findings": {}}}, "Schema must have a 'type'"),
+    ({"type": "object", "properties": {"findings": {"type": ["array", "null"]}}}, r"\['array', 'null'\]"),
+    (True, "'bool' object is not a mapping"),
+]
+
+
+@pytest.mark.parametrize(("schema", "said"), UNSAYABLE)
+def test_a_schema_that_the_api_cannot_keep_to_is_refused_by_the_check_with_its_file(
+    write: Callable[[str], Path], schema: object, said: str
+) -> None:
+    file = write(GOOD)
+    (file.parent / "schema.json").write_text(json.dumps(schema))
+    shutil.rmtree(file.parent / "examples")
+    shutil.rmtree(file.parent / "sample", ignore_errors=True)
+    done = CliRunner().invoke(main, ["check"])
+    assert done.exit_code == 1
+    assert re.search(rf"mine: {file.parent}/schema\.json: .*{said}.* or write `structured_outputs: false`", done.stderr)
+    write(f"{GOOD}structured_outputs: false\n")
+    assert CliRunner().invoke(main, ["check"]).exit_code == 0
+    (file.parent / "schema.json").unlink()
+    with pytest.raises(InputError, match=rf"{file}:7: prompt: .*{file.parent}/schema\.json"):
+        run_settings("mine", {})
+
+
+def test_an_sla_that_cannot_hold_is_refused_by_the_check_with_its_line(write: Callable[[str], Path]) -> None:
+    file = write(GOOD.replace("sla: 30h", "sla: 20h"))
+    done = CliRunner().invoke(main, ["check"])
+    assert done.exit_code == 1
+    assert f"mine: {file}:3: sla: " in done.stderr
+    assert "opportunistic: true" in done.stderr
 
 
 def test_a_good_file_is_taken_with_what_it_leaves_out(write: Callable[[str], Path]) -> None:

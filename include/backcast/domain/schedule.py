@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, TypeAlias
+from zoneinfo import available_timezones
 
 import pendulum
 from pendulum.tz.exceptions import InvalidTimezone
@@ -51,7 +53,8 @@ def parse_due(text: str) -> Due:
     try:
         pendulum.timezone(zone)
     except (InvalidTimezone, ValueError):
-        raise ValueError(f"{zone!r} is no time zone: write one like Europe/Berlin or UTC.") from None
+        meant = "".join(f" Did you mean {known!r}?" for known in get_close_matches(zone, available_timezones(), n=1))
+        raise ValueError(f"{zone!r} is no time zone: write one like Europe/Berlin or UTC.{meant}") from None
     return Due(_times(match["times"]), _weekdays(match["days"]), zone)
 
 

@@ -9,9 +9,9 @@ from backcast import settings
 from backcast.domain.documents import is_url
 from backcast.domain.errors import InputError
 from backcast.domain.masking import HIDDEN, without_password
+from backcast.domain.object_stores import check_url
 from backcast.precedence import Origin
 from backcast.sources.location import Remote, parse_repository
-from backcast.sources.object_store import check_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

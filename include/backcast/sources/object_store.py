@@ -9,43 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from backcast.domain.errors import InputError
+from backcast.domain.object_stores import PACKAGES, check_url
 from backcast.sources.files import HIDDEN, Entry
 from backcast.sources.folder import folder_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# What fsspec can open besides are programs, archives and other machines' disks.
-_SCHEMES: Final = ("s3", "gs", "az", "abfs", "abfss", "file", "memory")
-_PACKAGES: Final = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs"}
 _CHANGED: Final = ("LastModified", "last_modified", "mtime", "updated", "created")
-
-
-def check_url(url: str) -> str:
-    """The URL of a folder in an object store, without a slash at its end.
-
-    Raises:
-        InputError: it is of no kind that is read, or holds credentials, which would be kept in the ledger.
-    """
-    # Before anything is shown of it.
-    try:
-        parts = urlsplit(url)
-        credentials = parts.username is not None and parts.scheme not in {"abfs", "abfss"}
-        secret = credentials or parts.password is not None or bool(parts.query)
-    except ValueError:
-        raise InputError("The object store's URL cannot be read: write it like s3://bucket/folder.") from None
-    if secret:
-        raise InputError(
-            f"The URL of {parts.scheme}://{parts.hostname or ''}{parts.path} holds credentials or options, which would "
-            "be kept in the ledger. Leave them out: the store's own environment variables or files give them."
-        )
-    if parts.scheme not in _SCHEMES or "::" in url:
-        raise InputError(f"{url!r} is no object store that is read: write a URL of {', '.join(_SCHEMES)}.")
-    if parts.scheme == "file" and parts.netloc:
-        raise InputError(f"{url!r} names a machine: write three slashes, as in file:///srv/inbox.")
-    if parts.scheme in _PACKAGES and not parts.netloc:
-        raise InputError(f"{url!r} names no bucket: write it like {parts.scheme}://bucket/folder.")
-    return url.rstrip("/") if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}"
 
 
 def object_entries(url: str) -> Iterator[Entry]:
@@ -79,7 +50,7 @@ def _opened(url: str, scheme: str) -> tuple[Any, str]:
         # What was listed for an earlier run must not be taken for what is there now.
         system, root = fsspec.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
     except ImportError as error:
-        package = _PACKAGES.get(scheme, scheme)
+        package = PACKAGES.get(scheme, scheme)
         raise InputError(f"{scheme}:// needs the package {package}: `pip install {package}`. ({error})") from None
     return system, root
 
