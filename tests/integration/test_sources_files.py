@@ -208,6 +208,6 @@ def test_a_url_that_is_not_read_is_refused_without_its_secrets(url: str, said: s
 
 
 def test_a_store_whose_package_is_missing_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(InputError, match=r"s3:// needs the package s3fs: `pip install s3fs`"):
-        list(object_entries("s3://bucket/in"))
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(InputError, match=r"gs:// needs the package gcsfs: `pip install gcsfs`"):
+        list(object_entries("gs://bucket/in"))

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from backcast.domain.errors import InputError
 from backcast.domain.object_stores import PACKAGES, check_url
-from backcast.sources.files import HIDDEN, Entry
+from backcast.sources.files import HIDDEN, NO_REGULAR_FILE, Entry
 from backcast.sources.folder import folder_entries
 
 if TYPE_CHECKING:
@@ -37,10 +37,26 @@ def object_entries(url: str) -> Iterator[Entry]:
         raise InputError(f"{url} does not exist: check the bucket and the folder.") from None
     except PermissionError as error:
         raise InputError(f"{url} may not be listed with the credentials of this environment: {error}") from None
-    prefix = f"{str(root).rstrip('/')}/" if str(root).strip("/") else str(root)
+    except Exception as error:
+        # Each store's library has errors of its own: for credentials that are missing, an endpoint that is away.
+        raise InputError(
+            f"{url} cannot be listed: {str(error) or type(error).__name__}. Check the credentials, the endpoint and the "
+            "network; the store's own environment variables or files name them."
+        ) from error
     for name in sorted(found):
-        if found[name].get("type", "file") == "file":
-            yield _entry(system, name, name.removeprefix(prefix).lstrip("/"), found[name])
+        if found[name].get("type", "file") == "file" and not _is_folder(name, found[name]):
+            yield _entry(system, name, _below(root, name), found[name])
+
+
+def _is_folder(name: str, info: Mapping[str, Any]) -> bool:
+    # Consoles make such objects, so that an empty folder is shown.
+    return name.endswith("/") and not info.get("size")
+
+
+def _below(root: str, name: str) -> str:
+    """Return the path of an object below the root; slashes after the first one are part of its name."""
+    root = str(root).rstrip("/")
+    return basename(name) if name == root else name.removeprefix(f"{root}/")
 
 
 def _opened(url: str, scheme: str) -> tuple[Any, str]:
@@ -57,14 +73,21 @@ def _opened(url: str, scheme: str) -> tuple[Any, str]:
 
 def _entry(system: Any, name: str, path: str, info: Mapping[str, Any]) -> Entry:  # noqa: ANN401  fsspec has no types
     def read(most: int) -> bytes:
-        with system.open(name, "rb") as file:
-            content: bytes = file.read(most)
+        try:
+            with system.open(name, "rb") as file:
+                content: bytes = file.read(most)
+        except OSError:
+            # This object is away, or not for us.
+            raise
+        except Exception as error:
+            # The store is: leaving out one object after the other would look as if nothing had come in.
+            raise InputError(f"{path} cannot be read: {str(error) or type(error).__name__}. Try again.") from error
         return content
 
-    hidden = any(part.startswith(".") for part in path.split("/"))
     size = int(info.get("size") or 0)
     if "\0" in path or not basename(path):
-        return Entry(path.replace("\0", " "), size, None, read, HIDDEN)
+        return Entry(path.replace("\0", " "), size, None, read, NO_REGULAR_FILE)
+    hidden = any(part.startswith(".") for part in path.split("/"))
     return Entry(path, size, _changed(info), read, HIDDEN if hidden else None)
 
 
