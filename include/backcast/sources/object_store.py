@@ -40,8 +40,8 @@ def object_entries(url: str) -> Iterator[Entry]:
     except Exception as error:
         # Each store's library has errors of its own: for credentials that are missing, an endpoint that is away.
         raise InputError(
-            f"{url} cannot be listed: {str(error) or type(error).__name__}. Check the credentials, the endpoint and the "
-            "network; the store's own environment variables or files name them."
+            f"{url} cannot be listed: {str(error) or type(error).__name__}. Check the credentials, the endpoint and "
+            "the network; the store's own environment variables or files name them."
         ) from error
     for name in sorted(found):
         if found[name].get("type", "file") == "file" and not _is_folder(name, found[name]):
