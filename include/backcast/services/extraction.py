@@ -19,17 +19,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-def store_rows(connection: Connection, run: Row) -> list[ExtractedDocument]:
-    """Store the rows of a run that no earlier run has published, and return the documents that they are of.
+def lock_rows(connection: Connection, run: Row) -> None:
+    """Hold the rows of a run's workflow until the transaction ends, before it is said when it was published.
 
-    What a document says is written once for each path that it has, by the first run that publishes it: a document that
-    is found again with an answer that is known adds nothing.
-
-    Args:
-        connection: in the transaction that publishes the run.
-        run: the run, all of whose documents are settled.
+    Of two runs that publish at once one has to see the other's rows, and which of them came last.
     """
     connection.execute(sql("lock_rows"), {"workflow": run["workflow"]})
+
+
+def store_rows(connection: Connection, run: Row) -> list[ExtractedDocument]:
+    """Store the rows of a run that are new, and return the documents that they are of.
+
+    What a document says is written for each path that it has, unless the run published last that had an answer for this
+    path had the same one: a document that is found again adds nothing, and one that has changed back does.
+
+    Args:
+        connection: in the transaction that publishes the run, which holds the rows by `lock_rows`.
+        run: the run, all of whose documents are settled.
+    """
     written: list[ExtractedDocument] = []
     copy_in_chunks(connection, "copy_rows", _rows(connection, run, written))
     return written
