@@ -236,7 +236,7 @@ def proposal_params(
         max_tokens: how long its answer may be.
         structured: whether the model can keep to a schema.
     """
-    asked_for = {"output_config": output_config(json.dumps(SCHEMA))} if structured else {}
+    asked_for = output_config(json.dumps(SCHEMA)) if structured else {}
     return {
         "model": model,
         "max_tokens": max_tokens,
