@@ -1,0 +1,104 @@
+"""Rows are neither lost nor doubled by what happens to documents, schemas and answers at the edges."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.integration.test_extraction import WORKFLOW, Extraction, told
+
+from backcast.settings import workflows_folder
+from backcast_simulator.rules import parse_rules
+
+if TYPE_CHECKING:
+    from backcast.ledger.connection import Ledger
+
+
+@pytest.fixture
+def night(ledger: Ledger, tmp_path: Path) -> Extraction:
+    return Extraction(ledger, tmp_path)
+
+
+def paths(run: dict[str, Any]) -> list[str]:
+    return [line["path"] for line in told(Path(run["report_path"]).parent)]
+
+
+def test_a_document_that_changes_back_has_its_rows_again_without_being_asked_about(night: Extraction) -> None:
+    invoice = night.inbox / "invoice-4711.txt"
+    first, other = invoice.read_text(), invoice.read_text().replace("2026-11-01", "2026-12-01")
+    night.run("dag/1")
+    invoice.write_text(other)
+    assert paths(night.run("dag/2")) == ["invoice-4711.txt"]
+    invoice.write_text(first)
+    asked = len(night.paid())
+    back = night.run("dag/3")
+    assert len(night.paid()) == asked
+    assert paths(back) == ["invoice-4711.txt"]
+    assert paths(night.run("dag/4")) == []
+
+
+def own_schema(night: Extraction, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
+    """Let the workflow have this answer schema; `changed` replaces its top."""
+    folder = night.folder / "workflows" / WORKFLOW
+    shutil.copytree(workflows_folder() / WORKFLOW, folder)
+    schema = {"type": "object", "properties": {"records": {"type": "array"}}} | changed
+    (folder / "schema.json").write_text(json.dumps(schema))
+    shutil.rmtree(folder / "examples")
+    with (folder / "workflow.yaml").open("a") as file:
+        # Or else the simulator makes every answer fit.
+        file.write("structured_outputs: false\n")
+    monkeypatch.setenv("BACKCAST_WORKFLOWS", str(folder.parent))
+
+
+def one_document(night: Extraction, text: str = "INVOICE\n") -> None:
+    shutil.rmtree(night.inbox)
+    night.inbox.mkdir()
+    (night.inbox / "invoice.txt").write_text(text)
+
+
+def answered(night: Extraction, text: str) -> dict[str, Any]:
+    """Go through a run whose only document gets this answer."""
+    night.simulator.set_rules(parse_rules([{"match": "invoice.txt", "outcome": "answer", "text": text}]))
+    return night.through(night.opened("dag/1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "rows"),
+    [
+        ("{}", "answered", 0),
+        ('{"records": []}', "answered", 0),
+        ("[]", "unanswered", 0),
+        ('{"records": [' + "[" * 400 + "]" * 400 + "]}", "unanswered", 0),
+        ('{"records": [{"evidence": ["INVOICE"]}]}', "answered", 1),
+        ('{"records": [{"evidence": ["INVOICE", "made up"]}]}', "unanswered", 0),
+        ('{"records": ["INVOICE", null, 1e308]}', "answered", 3),
+        ('{"records": [1e400]}', "unanswered", 0),
+    ],
+)
+def test_whatever_an_own_schema_lets_pass_can_be_published(
+    night: Extraction, monkeypatch: pytest.MonkeyPatch, text: str, outcome: str, rows: int
+) -> None:
+    own_schema(night, monkeypatch, type=["object", "array"])
+    one_document(night)
+    run = answered(night, text)
+    assert night.row("documents", run_id=run["run_id"])["outcome"] == outcome
+    assert len(night.rows(run["run_id"])) == rows
+
+
+def test_a_number_is_written_as_the_answer_has_it(night: Extraction, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_schema(night, monkeypatch)
+    one_document(night)
+    numbers = "[123456789012345678901234567890, 0.1, 1e30, -0.0, 12.50]"
+    run = answered(night, '{"records": [' + numbers + "]}")
+    line = (Path(run["report_path"]).parent / "rows.jsonl").read_text()
+    assert json.loads(line)["row"] == [123456789012345678901234567890, 0.1, 10**30, 0.0, 12.5]
+
+
+def test_a_row_that_quotes_nothing_is_not_verified(night: Extraction, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_schema(night, monkeypatch)
+    one_document(night)
+    run = answered(night, '{"records": [{"total": "5"}, {"evidence": null}, {"evidence": "INVOICE"}]}')
+    assert [row["verified"] for row in night.rows(run["run_id"])] == [False, False, True]
