@@ -21,9 +21,15 @@ PDF_NOT_WANTED: Final = "PDF, which only workflows that extract records read"
 UNREADABLE: Final = "cannot be read"
 HIDDEN: Final = "hidden"
 NO_REGULAR_FILE: Final = "no regular file"
+SAME_NAME: Final = "called like another when it is shown"
+CHANGING: Final = "changed while it was read"
 # Of a source in which nothing lies.
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BYTE_ORDER_MARK: Final = "\ufeff"
+
+
+class ChangingError(OSError):
+    """A file that is being written: half of it is no document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ class FilesSource:
         """
         names_and_contents, newest, taken = hashlib.sha256(), _NEVER, 0
         with Reader() as reader:
-            for entry in self._entries():
+            for entry in _each_once(self._entries()):
                 document = self._document(entry, reader, full=taken == self._selection.max_documents)
                 taken += document.skip_reason is None
                 newest = max(newest, entry.modified_at or _NEVER)
@@ -98,6 +104,8 @@ class FilesSource:
         limit = self._limit(found)
         try:
             content = entry.read(limit + 1)
+        except ChangingError:
+            return replace(document, skip_reason=CHANGING)
         except OSError:
             return replace(document, skip_reason=UNREADABLE)
         if len(content) > limit:
@@ -135,3 +143,17 @@ class FilesSource:
         except UnreadableError as error:
             return replace(document, skip_reason=str(error))
         return replace(document, text=text) if text.strip() else replace(document, skip_reason=filters.EMPTY)
+
+
+def _each_once(entries: Iterator[Entry]) -> Iterator[Entry]:
+    """Leave out what is called like another, as names that are no UTF-8 may be once they are shown."""
+    seen = set[str]()
+    for entry in entries:
+        # What UTF-8 cannot hold, the ledger cannot either.
+        path = entry.path.encode("utf-8", "backslashreplace").decode()
+        number, reason = 1, entry.skip_reason if path == entry.path else filters.PATH_NOT_UTF8
+        while path in seen:
+            number, reason = number + 1, SAME_NAME
+            path = f"{entry.path} ({number})"
+        seen.add(path)
+        yield replace(entry, path=path, skip_reason=reason)
