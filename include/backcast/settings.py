@@ -400,7 +400,10 @@ def _source(workflow: str, found: Mapping[str, Found]) -> tuple[Source, str]:
     """Return what the documents come from, and its name; a path or URL that a person gives may be of the other kind."""
     if found["source.kind"].value not in FILE_SOURCES:
         return "git", _repository(workflow, found["source.repository"])
-    path = found["source.path"]
+    path, asked = found["source.path"], found["source.repository"]
+    if asked.origin is Origin.PARAMETER and path.origin is not Origin.PARAMETER:
+        # Commands that take a sample of "a repository" mean wherever the documents are.
+        path = asked
     named = str(path.value)
     if is_url(named):
         return "object_store", named

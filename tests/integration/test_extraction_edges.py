@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.integration.test_extraction import WORKFLOW, Extraction, told
+from tests.integration.test_extraction import WORKFLOW, Extraction, bodies_of, told
+from tests.pdfs import pdf_of
 
-from backcast.settings import workflows_folder
+from backcast.ledger.copy import stream
+from backcast.settings import run_settings, workflows_folder
 from backcast_simulator.rules import parse_rules
 
 if TYPE_CHECKING:
@@ -38,6 +40,25 @@ def test_a_document_that_changes_back_has_its_rows_again_without_being_asked_abo
     assert len(night.paid()) == asked
     assert paths(back) == ["invoice-4711.txt"]
     assert paths(night.run("dag/4")) == []
+
+
+def test_requests_are_packed_by_what_they_send_of_their_documents(night: Extraction) -> None:
+    (night.inbox / "many-lines.txt").write_text("1\n" * 50_000)
+    # Most of it comes after its end, and its text layer, which is not sent, is far smaller.
+    (night.inbox / "large.pdf").write_bytes(pdf_of(["a page"]) + b"%" * 300_000)
+    run_id = night.opened("dag/1")
+    with night.ledger.transaction() as connection:
+        sizes = [row["size"] for row in stream(connection, "unpacked_requests", {"run_id": run_id, "round": 1})]
+    lengths = sorted(len(json.dumps(body["messages"])) for body in bodies_of(night, run_id))
+    for size, length in zip(sorted(sizes)[-2:], lengths[-2:], strict=True):
+        # What is not counted is the margin's.
+        assert size < length < 1.5 * size
+
+
+def test_a_sample_of_a_repository_is_one_of_the_folder_that_is_named(tmp_path: Path) -> None:
+    assert run_settings(WORKFLOW, {"repository": str(tmp_path)}).repository == str(tmp_path)
+    assert run_settings(WORKFLOW, {"repository": "s3://bucket/inbox"}).source == "object_store"
+    assert run_settings(WORKFLOW, {"repository": "/a", "path": "/b"}).repository == "/b"
 
 
 def own_schema(night: Extraction, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
