@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from tests.integration.test_extraction import WORKFLOW, Extraction, bodies_of, told
+from jsonschema import Draft202012Validator
+from tests.integration.test_extraction import WORKFLOW, Extraction, bodies_of, record, told
 from tests.pdfs import pdf_of
+from tests.stepped_night import DAY
 
 from backcast.ledger.copy import stream
+from backcast.services.claims import await_claims
+from backcast.services.ingest import ingest
+from backcast.services.review_lane import decide_item, list_items
+from backcast.services.rounds import plan_round
 from backcast.settings import run_settings, workflows_folder
 from backcast_simulator.rules import parse_rules
 
 if TYPE_CHECKING:
+    from typing import LiteralString
+
     from backcast.ledger.connection import Ledger
 
 
@@ -40,6 +49,13 @@ def test_a_document_that_changes_back_has_its_rows_again_without_being_asked_abo
     assert len(night.paid()) == asked
     assert paths(back) == ["invoice-4711.txt"]
     assert paths(night.run("dag/4")) == []
+    page = (Path(__file__).resolve().parents[2] / "docs" / "extraction.md").read_text()
+    query = page.split("```sql\n")[1].split("```")[0].replace("NOT simulated", "simulated")
+    with night.ledger.connect() as connection:
+        last = connection.execute(cast("LiteralString", query)).fetchall()
+    assert sorted(row["path"] for row in last) == ["invoice-4711.txt", "order-30052.html", "service-agreement.md"]
+    dates = [row["row"]["dates"][-1]["date"] for row in night.rows(back["run_id"])]
+    assert dates == ["2026-11-01"]
 
 
 def test_requests_are_packed_by_what_they_send_of_their_documents(night: Extraction) -> None:
@@ -59,6 +75,36 @@ def test_a_sample_of_a_repository_is_one_of_the_folder_that_is_named(tmp_path: P
     assert run_settings(WORKFLOW, {"repository": str(tmp_path)}).repository == str(tmp_path)
     assert run_settings(WORKFLOW, {"repository": "s3://bucket/inbox"}).source == "object_store"
     assert run_settings(WORKFLOW, {"repository": "/a", "path": "/b"}).repository == "/b"
+
+
+def test_a_document_in_the_review_lane_has_rows_when_it_is_asked_about_again(night: Extraction) -> None:
+    night.answers([record("made up")], about="invoice-4711.txt")
+    (night.inbox / "photo.png").write_bytes(b"no text")
+    first = night.through(night.opened("dag/1"))
+    assert paths(first) == ["order-30052.html", "service-agreement.md"]
+    [item] = list_items(night.ledger, everything=False)
+    report = json.loads((Path(first["report_path"]).parent / "report.json").read_bytes())
+    schema = json.loads(files("backcast.reports").joinpath("extraction.schema.json").read_bytes())
+    Draft202012Validator.check_schema(schema)
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(report)] == []
+    assert (len(report["unanswered"]), len(report["skipped"]), len(report["retried"])) == (1, 1, 1)
+    night.simulator.set_rules([])
+    assert paths(night.through(night.opened("dag/2"))) == []
+    decide_item(night.ledger, night.now, item["item_id"], "retry")
+    assert paths(night.through(night.opened("dag/3"))) == ["invoice-4711.txt"]
+
+
+def test_rows_of_runs_that_overlap_are_written_once_by_whichever_is_published_first(night: Extraction) -> None:
+    first = night.opened("dag/1")
+    [batch] = plan_round(night.ledger, night.now, first, 1)
+    night.submit(batch)
+    shutil.copy(night.inbox / "invoice-4711.txt", night.inbox / "copy.txt")
+    second = night.opened("dag/2")
+    night.simulator.advance(DAY)
+    ingest(night.ledger, night.api, night.now, batch)
+    assert await_claims(night.ledger, night.now, second) == {}
+    written = [sorted(row["path"] for row in night.rows(night.through(run)["run_id"])) for run in (second, first)]
+    assert written == [["copy.txt", "invoice-4711.txt", "order-30052.html", "service-agreement.md"], []]
 
 
 def own_schema(night: Extraction, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
