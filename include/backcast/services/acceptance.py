@@ -57,11 +57,12 @@ class Judge:
             answer = parse_answer(message, self._schema)
         except ValueError as error:
             return rejected(Cause.MALFORMED, f"the answer is not JSON: {error}")
-        if not isinstance(answer, dict):
-            return rejected(Cause.MALFORMED, "$: the answer is no JSON object")
         wrong = next(self._validator.iter_errors(answer), None)
         if wrong is not None:
             return rejected(Cause.MALFORMED, f"{wrong.json_path}: {wrong.message}")
+        if not isinstance(answer, dict):
+            # Some schemas forget to say so.
+            return rejected(Cause.MALFORMED, "$: the answer is no JSON object")
         unsupported = _unsupported_claim(answer, document) or _unsupported_record(answer, document)
         if unsupported:
             return rejected(Cause.UNSUPPORTED_CLAIM, unsupported)

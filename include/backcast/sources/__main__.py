@@ -20,6 +20,8 @@ def main() -> None:
     """Read one document after the other; one that takes too long ends the process, whatever becomes of its parent."""
     seconds, most_bytes = (int(argument) for argument in sys.argv[1:])
     resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
+    # Whoever started this may have it ignored.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     while (asked := receive(sys.stdin.buffer)) is not None and (content := receive(sys.stdin.buffer)) is not None:
         signal.alarm(seconds)
         try:
