@@ -12,18 +12,26 @@ _LINE_HEIGHT = 14
 
 def pdf_of(*pages: Sequence[str] | None) -> bytes:
     """Write a PDF whose pages have these lines, in Latin letters."""
+    return _pdf([_content(lines) for lines in pages], b"")
+
+
+def pdf_of_streams(*pages: bytes) -> bytes:
+    """Write a PDF whose pages have these contents, each compressed."""
+    return _pdf(pages, b"/Filter /FlateDecode ")
+
+
+def _pdf(pages: Sequence[bytes], packed: bytes) -> bytes:
     kids = " ".join(f"{3 + 2 * number} 0 R" for number in range(len(pages)))
     font = 3 + 2 * len(pages)
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>".encode(),
     ]
-    for number, lines in enumerate(pages):
-        content = _content(lines)
+    for number, content in enumerate(pages):
         objects += [
             f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents {4 + 2 * number} 0 R "
             f"/Resources << /Font << /F1 {font} 0 R >> >> >>".encode(),
-            b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
+            b"<< %s/Length %d >>\nstream\n%s\nendstream" % (packed, len(content), content),
         ]
     objects.append(b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
     return _file(objects)

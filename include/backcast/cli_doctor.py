@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -15,6 +15,7 @@ import click
 from backcast.cli_options import json_option, now
 from backcast.cli_tables import print_json
 from backcast.domain.checkup import Check, State, any_failed
+from backcast.domain.errors import InputError
 from backcast.settings import alert_connections, workflow_names, workflows_folder
 
 if TYPE_CHECKING:
@@ -121,20 +122,29 @@ def _airflow_checks(*, airflow: bool) -> Iterator[Check]:
     from backcast.orchestration import checkup
     from backcast.services.doctor import isolated
 
-    alerting = alert_connections()
+    alerting = _alerting()
     if not airflow:
         yield Check("Airflow's connections", State.SKIPPED, _ELSEWHERE)
     else:
         for conn_id in checkup.connections():
             yield from isolated(f"Airflow connection {conn_id}", partial(_one, checkup.check_connection, conn_id))
     if not alerting:
-        told = "BACKCAST_ALERTS names no connection, so alerts stay in the ledger. Set it to have them sent."
+        told = "Neither BACKCAST_ALERTS nor a workflow's notifications name a connection, so alerts stay in the ledger."
         yield Check("alerts", State.SKIPPED, told)
     elif not airflow:
         yield Check("alerts", State.SKIPPED, _ELSEWHERE)
     else:
         for conn_id in alerting:
             yield from isolated(f"alerts by {conn_id}", partial(_one, checkup.check_alerts, conn_id))
+
+
+def _alerting() -> list[str]:
+    named = alert_connections()
+    for workflow in workflow_names():
+        # A broken workflow is named by a check of its own.
+        with suppress(InputError):
+            named += alert_connections(workflow)
+    return list(dict.fromkeys(named))
 
 
 def _one(check: Callable[[str], Check], conn_id: str) -> list[Check]:

@@ -36,7 +36,7 @@ from backcast.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from backcast.domain.plan import Plan, PlannedRun
     from backcast.domain.workflow import PromptVersion
@@ -98,10 +98,9 @@ def check() -> None:
         try:
             settings = run_settings(name, {})
             load_labelled(name)
-            for version in prompt_versions(name):
-                _require_usable(name, load_prompt(name, version), structured=settings.structured)
+            prompts = [load_prompt(name, version) for version in prompt_versions(name)]
             says = _says(name)
-            notes = workflow_notes(name)
+            notes = [*workflow_notes(name), *(_schema_notes(name, prompts) if settings.structured else ())]
         except InputError as error:
             failed = True
             click.echo(f"{name}: {error}", err=True)
@@ -112,14 +111,17 @@ def check() -> None:
     sys.exit(_PROBLEMS if failed else 0)
 
 
-def _require_usable(name: str, prompt: PromptVersion, *, structured: bool) -> None:
+def _schema_notes(name: str, prompts: Iterable[PromptVersion]) -> Iterator[str]:
+    """Yield which answer schemas the API cannot be told, each once."""
     from backcast.anthropic_api.structured import output_config  # noqa: PLC0415  two seconds
 
-    if structured:
-        try:
-            output_config(prompt.answer_schema)
-        except InputError as error:
-            raise InputError(f"{files_of(workflows_folder() / name, prompt.version).schema}: {error}") from error
+    schemas = {files_of(workflows_folder() / name, one.version).schema: one.answer_schema for one in prompts}
+    for file, schema in schemas.items():
+        if not output_config(schema):
+            yield (
+                f"{file}: the API cannot be told this schema, so that only the prompt asks for it. Give each property "
+                "one `type`, or an `enum` or `anyOf` of such; or write `structured_outputs: false` in workflow.yaml."
+            )
 
 
 def _says(name: str) -> str:

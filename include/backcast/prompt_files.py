@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jsonschema import Draft202012Validator, SchemaError
 
 from backcast.domain.errors import InputError
+from backcast.domain.records import problem_of_records
 from backcast.domain.workflow import PromptVersion, WorkedExample
 from backcast.prompt_templates import DOCUMENT, SIMPLIFIED, render
 
@@ -88,6 +89,8 @@ def _schema(path: Path) -> Any:  # noqa: ANN401  any JSON
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise InputError(f"{path} is no JSON schema: {error.json_path}: {error.message}") from error
+    if problem := problem_of_records(schema):
+        raise InputError(f"{path}: {problem}")
     return schema
 
 

@@ -45,6 +45,7 @@ _OF_A_RUN: Final = (
     Setting("server_tools", default=()),
     Setting("opportunistic", default=False),
     Setting("priority", default=0),
+    Setting("notifications", default=()),
     Setting("sla", parameter="sla", variable="BACKCAST_SLA"),
     Setting("due"),
     Setting("every"),
@@ -166,9 +167,20 @@ def schedules_on() -> bool:
     return _switch("schedules")
 
 
-def alert_connections() -> list[str]:
-    """Return the ids of the Airflow connections that alerts are sent to: `BACKCAST_ALERTS`, separated by commas."""
-    return [name.strip() for name in (_of_machine("alerts") or "").split(",") if name.strip()]
+def alert_connections(workflow: str | None = None) -> list[str]:
+    """Return the ids of the Airflow connections by which alerts are sent, each once.
+
+    Those that `BACKCAST_ALERTS` names, separated by commas, hear of everything; those of a workflow's `notifications`,
+    of what is about its runs.
+
+    Args:
+        workflow: whose alerts they are; None when they are about none.
+
+    Raises:
+        InputError: there is no such workflow, or its file is wrong.
+    """
+    everywhere = [name.strip() for name in (_of_machine("alerts") or "").split(",") if name.strip()]
+    return list(dict.fromkeys([*everywhere, *(load_workflow(workflow).get("notifications", ()) if workflow else ())]))
 
 
 def approval_timeout() -> timedelta:
@@ -409,7 +421,10 @@ def _source(workflow: str, found: Mapping[str, Found]) -> tuple[Source, str]:
     """Return what the documents come from, and its name; a path or URL that a person gives may be of the other kind."""
     if found["source.kind"].value not in FILE_SOURCES:
         return "git", _repository(workflow, found["source.repository"])
-    path = found["source.path"]
+    path, asked = found["source.path"], found["source.repository"]
+    if asked.origin is Origin.PARAMETER and path.origin is not Origin.PARAMETER:
+        # Commands that take a sample of "a repository" mean wherever the documents are.
+        path = asked
     named = str(path.value)
     if is_url(named):
         return "object_store", named

@@ -189,17 +189,17 @@ def reconcile(stack: Stack, dag_run_id: str) -> str:
     return "\n".join(stack.airflow.task_log(RECONCILE, dag_run_id, task))
 
 
-def progress_of(stack: Stack, dag_run_id: str) -> RunProgress:
-    progress = read_progress(stack.ledger, external_key(DAG, dag_run_id))
+def progress_of(stack: Stack, dag_run_id: str, dag_id: str = DAG) -> RunProgress:
+    progress = read_progress(stack.ledger, external_key(dag_id, dag_run_id))
     assert progress is not None
     return progress
 
 
-def batches_of(stack: Stack, dag_run_id: str) -> list[dict[str, Any]]:
+def batches_of(stack: Stack, dag_run_id: str, dag_id: str = DAG) -> list[dict[str, Any]]:
     """What the ledger knows of a run's batches, the replaced ones too."""
     with Ledger(stack.ledger).connect() as connection:
         return connection.execute(
-            "SELECT * FROM batches WHERE run_id = %s ORDER BY batch_id", [progress_of(stack, dag_run_id).run_id]
+            "SELECT * FROM batches WHERE run_id = %s ORDER BY batch_id", [progress_of(stack, dag_run_id, dag_id).run_id]
         ).fetchall()
 
 

@@ -266,12 +266,13 @@ def test_any_other_alert_is_sent_to_people_once_too(night: SteppedNight) -> None
             for kind, subject, run in (("canceled_by_another", "msgbatch_1", run_id), ("in_doubt", "7", None))
         ]
     assert raised == [True, True]
-    assert [(message.kind, message.external_key, message.run_id) for message in untold(night.ledger, night.now)] == [
-        ("canceled_by_another", "dag/1", run_id),
-        ("in_doubt", "7", None),
+    sent = [(one.kind, one.external_key, one.run_id, one.workflow) for one in untold(night.ledger, night.now)]
+    assert sent == [
+        ("canceled_by_another", "dag/1", run_id, "nightly_tech_debt"),
+        ("in_doubt", "7", None, None),
     ]
     assert untold(night.ledger, night.now) == []
     # Who finds a deadline at risk sends that alert.
     night.simulator.advance(29.5 * 3600)
-    assert check_deadlines(night.ledger, night.now, [run_id])
+    assert {one.workflow for one in check_deadlines(night.ledger, night.now, [run_id])} == {"nightly_tech_debt"}
     assert untold(night.ledger, night.now) == []

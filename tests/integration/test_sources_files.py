@@ -211,3 +211,39 @@ def test_a_store_whose_package_is_missing_says_which(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(InputError, match=r"gs:// needs the package gcsfs: `pip install gcsfs`"):
         list(object_entries("gs://bucket/in"))
+
+
+def test_names_that_are_shown_alike_are_told_apart(inbox: Path) -> None:
+    (inbox / r"a\xff.txt").write_text("plain\n")
+    (inbox / os.fsdecode(b"a\xff.txt")).write_text("odd\n")
+    found = reasons(source(inbox))
+    assert sorted(found.values(), key=str) == [None, "called like another when it is shown"]
+
+
+def test_folders_that_are_nested_deep_are_left_out_and_stop_nothing(inbox: Path) -> None:
+    (inbox.joinpath(*"d" * 150)).mkdir(parents=True)
+    (inbox.joinpath(*"d" * 100) / "in.txt").write_text("deep\n")
+    (inbox.joinpath(*"d" * 150) / "out.txt").write_text("deeper\n")
+    found = reasons(source(inbox))
+    assert found == {"d/" * 100 + "in.txt": None, "d/" * 101: "more than 100 folders deep"}
+
+
+def test_a_file_that_is_written_while_it_is_read_is_left_out(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (inbox / "a.txt").write_text("half of\n")
+    fstat = os.fstat
+
+    def written(descriptor: int) -> os.stat_result:
+        found = fstat(descriptor)
+        with (inbox / "a.txt").open("a") as file:
+            file.write("it\n")
+        return found
+
+    monkeypatch.setattr(os, "fstat", written)
+    assert reasons(source(inbox)) == {"a.txt": "changed while it was read"}
+
+
+def test_a_time_that_no_calendar_has_stops_nothing(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (inbox / "a.txt").write_text("plain\n")
+    stat, beyond = os.stat, 2**40
+    monkeypatch.setattr(os, "stat", lambda *a, **k: os.stat_result((*stat(*a, **k)[:7], beyond, beyond, beyond)))
+    assert reasons(source(inbox)) == {"a.txt": None}

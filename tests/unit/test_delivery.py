@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import socketserver
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_string
 from typing import TYPE_CHECKING
@@ -15,9 +17,11 @@ import pytest
 from backcast.domain.deadlines import DeadlineKind
 from backcast.orchestration.delivery import deliver
 from backcast.services.alerts import Message
+from backcast.settings import workflows_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 TEXT = "Run 7 of nightly {{ 7 * 7 }} is at <risk>."
 MESSAGE = Message(DeadlineKind.AT_RISK, datetime(2026, 11, 26, 6, 10, tzinfo=UTC), "dag/1", 7, TEXT)
@@ -93,6 +97,28 @@ def test_what_cannot_be_sent_is_logged_and_the_others_are_sent(
     assert "could not be sent by the connection broken" in caplog.text
     assert why in caplog.text
     assert len(mails) == 1
+
+
+def test_a_workflows_own_connection_hears_of_its_runs_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mails: list[str], tmp_path: Path
+) -> None:
+    monkeypatch.delenv("BACKCAST_ALERTS", raising=False)
+    folder = tmp_path / "workflows"
+    for name in ("mine", "broken"):
+        shutil.copytree(workflows_folder() / "nightly_tech_debt", folder / name)
+        file = folder / name / "workflow.yaml"
+        more = "notifications: [mail]\n" if name == "mine" else "slaa: 3h\n"
+        file.write_text(file.read_text().replace("name: nightly_tech_debt", f"name: {name}") + more)
+    monkeypatch.setenv("BACKCAST_WORKFLOWS", str(folder))
+    for workflow in ("mine", "broken", None):
+        deliver([replace(MESSAGE, external_key=f"{workflow}/1", workflow=workflow)])
+    [mail] = map(message_from_string, mails)
+    assert mail["Subject"] == "Backcast: deadline at risk, mine/1"
+    # Whoever is to hear of everything still does when a workflow's file cannot be read.
+    monkeypatch.setenv("BACKCAST_ALERTS", "mail")
+    deliver([replace(MESSAGE, workflow="broken"), replace(MESSAGE, workflow="mine")])
+    assert len(mails) == 3
+    assert "Whom broken notifies cannot be read" in caplog.text
 
 
 def test_without_a_connection_or_a_message_nothing_is_sent(monkeypatch: pytest.MonkeyPatch, mails: list[str]) -> None:

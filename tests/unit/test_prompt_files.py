@@ -118,9 +118,13 @@ def test_what_is_wrong_with_a_template_is_said_when_it_is_read_with_its_line(
 def test_what_is_wrong_with_a_schema_or_an_example_is_said_with_its_file(prompts: Path) -> None:
     (prompts / "v2.md.j2").write_text("{{ schema }}")
     schema = prompts / "v2.schema.json"
-    for text, said in (("{", "is not JSON"), ('{"type": "objekt"}', r"is no JSON schema: \$\.type")):
+    for text, said in (
+        ("{", "is not JSON"),
+        ('{"properties": {"records": {"type": ["array", "null"]}}}', "records has to be a list"),
+        ('{"type": "objekt"}', r"is no JSON schema: \$\.type"),
+    ):
         schema.write_text(text)
-        with pytest.raises(InputError, match=rf"{schema} {said}"):
+        with pytest.raises(InputError, match=rf"{schema}:? {said}"):
             load_prompt(WORKFLOW, "v2")
     # The examples of another version do not fit.
     schema.write_text(json.dumps(SCHEMA))

@@ -12,11 +12,11 @@ from backcast.domain.golden import Expectation, LabelledDocument, compare
 from backcast.domain.scores import SampledAnswer, Scores
 from backcast.domain.workflow import PromptVersion, WorkedExample
 from backcast.reports.refinement_files import version_diff, version_files
-from backcast.services.proposals import (
+from backcast.services.proposal_checks import checked
+from backcast.services.proposal_request import (
     MOST_BYTES,
     MOST_FAILURES,
     Failure,
-    checked,
     chosen,
     failures_of,
     proposal_params,

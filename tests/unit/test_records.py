@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -17,6 +18,12 @@ from backcast.settings import load_prompt
         ("Total:\n  EUR 12.50\n", "Total: EUR 12.50", "there"),
         ("Betrag: 12\u00a0\u20ac, \ufb01x", "12 \u20ac, fix", "there"),
         ("Rech\u00adnung", "Rechnung", "there"),
+        ("the inter-\n  national and well-known", "international and well-known", "there"),
+        ("the inter-\n  national", "inter-national", "there"),
+        ("Total: 12 -\n13", "12 13", "not there"),
+        ("the \u201ccustomer\u2019s\u201d year 2026\u20132027", '"customer\'s" year 2026-2027', "there"),
+        ("Total -5.00", "Total 5.00", "not there"),
+        ("Mu\u0308ller", "M\u00fcller", "there"),
         ("Total: EUR 12.50", "Total: EUR 21.50", "not there"),
         ("Total: EUR 12.50", " \n", "not there"),
         ("Total\f\ufffc", "Invoice", "cannot be seen"),
@@ -32,6 +39,19 @@ def test_every_evidence_of_a_record_counts_however_deep_it_is() -> None:
     assert list(evidence_in(record)) == ["one", "two", "three"]
     assert Text("one two three").proves(record)
     assert not Text("one two").proves(record)
+
+
+def test_quotes_in_a_list_are_evidence_and_a_record_that_quotes_nothing_proves_nothing() -> None:
+    assert list(evidence_in({"evidence": ["one", {"evidence": "two"}, None]})) == ["one", "two"]
+    assert not Text("one").proves({"total": "1"})
+    assert not Text("one").proves({"evidence": None})
+
+
+def test_a_text_of_marks_that_combine_takes_no_time_that_grows_with_its_square() -> None:
+    # As it is, a tenth of a second; composed at once, a minute.
+    began = time.process_time()
+    assert Text("a" + "\u0301\u0316" * 150_000 + " end").look_for("end") == "there"
+    assert time.process_time() - began < 10
 
 
 def test_a_workflow_asks_for_records_when_its_schema_has_a_list_of_them_on_top() -> None:

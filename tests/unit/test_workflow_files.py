@@ -274,26 +274,19 @@ def test_each_key_says_what_is_to_be_written_when_it_is_given_something_else(
     assert re.search(r"(?:Write|Did you mean) .+\W$", said)
 
 
-UNSAYABLE: list[tuple[Any, str]] = [
-    ({"type": "object", "properties": {"findings": {}}}, "Schema must have a 'type'"),
-    ({"type": "object", "properties": {"findings": {"type": ["array", "null"]}}}, r"\['array', 'null'\]"),
-    (True, "'bool' object is not a mapping"),
-]
-
-
-@pytest.mark.parametrize(("schema", "said"), UNSAYABLE)
-def test_a_schema_that_the_api_cannot_keep_to_is_refused_by_the_check_with_its_file(
-    write: Callable[[str], Path], schema: object, said: str
+@pytest.mark.parametrize("schema", [{"type": "object", "properties": {"findings": {}}}, True])
+def test_a_schema_that_the_api_cannot_be_told_is_named_by_the_check_with_its_file(
+    write: Callable[[str], Path], schema: object
 ) -> None:
     file = write(GOOD)
     (file.parent / "schema.json").write_text(json.dumps(schema))
-    shutil.rmtree(file.parent / "examples")
-    shutil.rmtree(file.parent / "sample", ignore_errors=True)
+    for folder in ("examples", "sample"):
+        shutil.rmtree(file.parent / folder, ignore_errors=True)
+    note = f"{file.parent}/schema.json: the API cannot be told this schema, so that only the prompt asks for it. Give"
     done = CliRunner().invoke(main, ["check"])
-    assert done.exit_code == 1
-    assert re.search(rf"mine: {file.parent}/schema\.json: .*{said}.* or write `structured_outputs: false`", done.stderr)
+    assert (done.exit_code, done.stderr.count(note)) == (0, 1)
     write(f"{GOOD}structured_outputs: false\n")
-    assert CliRunner().invoke(main, ["check"]).exit_code == 0
+    assert "cannot be told" not in CliRunner().invoke(main, ["check"]).stderr
     (file.parent / "schema.json").unlink()
     with pytest.raises(InputError, match=rf"{file}:7: prompt: .*{file.parent}/schema\.json"):
         run_settings("mine", {})

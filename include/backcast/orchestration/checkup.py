@@ -83,12 +83,16 @@ def check_connection(conn_id: str) -> Check:
 
 
 def check_alerts(conn_id: str) -> Check:
-    """Check that alerts can be sent by a connection that `BACKCAST_ALERTS` names, as far as that shows beforehand."""
+    """Check that alerts can be sent by a connection that is named for them, as far as that shows beforehand."""
     from backcast.orchestration.delivery import require_deliverable
 
     name = f"alerts by {conn_id}"
     if not has_connection(conn_id):
-        return Check(name, State.FAILED, "has no Airflow connection: add it, or take it out of BACKCAST_ALERTS.")
+        return Check(
+            name,
+            State.FAILED,
+            "has no Airflow connection: add it, or take it out of BACKCAST_ALERTS, or of the workflow's notifications.",
+        )
     return Check(name, State.OK, f"can be sent by its notifier for {require_deliverable(conn_id)}.")
 
 

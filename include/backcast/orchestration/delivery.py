@@ -1,4 +1,4 @@
-"""Sends alerts to people, by the notifiers of whatever Airflow connections `BACKCAST_ALERTS` names."""
+"""Sends alerts to people, by the notifiers of Airflow connections: those of `BACKCAST_ALERTS` and of each workflow."""
 
 from __future__ import annotations
 
@@ -24,12 +24,10 @@ def deliver(messages: Sequence[Message]) -> None:
     """Send each message by each connection. What cannot be sent is logged: it stands in the ledger all the same."""
     from airflow.sdk import BaseHook
 
-    from backcast.settings import alert_connections
-
-    for conn_id in alert_connections() if messages else []:
+    for conn_id, told in _by_connection(messages).items():
         try:
             connection = BaseHook.get_connection(conn_id)
-            for message in messages:
+            for message in told:
                 # Not by the notifier's own call, which would render what is in the message as a template.
                 _notifier(connection, message).notify({})
                 _log.info("%s about %s sent by %s.", message.kind, message.external_key, conn_id)
@@ -40,6 +38,24 @@ def deliver(messages: Sequence[Message]) -> None:
                 type(error).__name__,
                 error,
             )
+
+
+def _by_connection(messages: Sequence[Message]) -> dict[str, list[Message]]:
+    by_connection: dict[str, list[Message]] = {}
+    for message in messages:
+        for conn_id in _connections_for(message):
+            by_connection.setdefault(conn_id, []).append(message)
+    return by_connection
+
+
+def _connections_for(message: Message) -> list[str]:
+    from backcast.settings import alert_connections
+
+    try:
+        return alert_connections(message.workflow)
+    except InputError as error:
+        _log.warning("Whom %s notifies cannot be read, so BACKCAST_ALERTS alone says it: %s", message.workflow, error)
+        return alert_connections()
 
 
 def require_deliverable(conn_id: str) -> str:

@@ -46,19 +46,14 @@ def _folder_params() -> dict[str, Param]:
             type=["null", "string"],
             title="Folder",
             description="Path of another folder on the workers, or the URL of one in an object store, such as "
-            "s3://bucket/inbox. Empty: the one that the workflow names.",
+            "s3://bucket/inbox. Empty: BACKCAST_DOCUMENTS, or the workflow's own.",
         )
     }
 
 
 def _repository_params() -> dict[str, Param]:
     return {
-        "repository": Param(
-            None,
-            type=["null", "string"],
-            title="Repository",
-            description="Path or URL of a git repository. Empty: the one that the workflow names.",
-        ),
+        **repository_param(),
         "ref": Param(
             None, type=["null", "string"], title="Ref", description="Branch, tag or commit. Empty: the workflow's."
         ),
@@ -133,7 +128,7 @@ def _documentation_of_broken(workflow: str, why: str) -> str:
 
 
 def repository_param() -> dict[str, Param]:
-    """Return the part of a form that says which repository a synchronous workflow looks into."""
+    """Return the part of a form that says which repository is looked into."""
     return {
         "repository": Param(
             None,

@@ -63,8 +63,10 @@ def review_params() -> dict[str, Param]:
             None,
             type=["null", "string"],
             enum=[None, *SEVERITIES],
+            # The form would call it "null".
+            values_display={"null": "never"},
             title="Fail on",
-            description="Fail when something at least so severe is found, or something has no answer. Empty: never.",
+            description="Fail when something at least so severe is found, or something has no answer.",
         ),
         **answering_params("reviews", "What it does not cover is not asked about."),
     }

@@ -29,7 +29,7 @@ def render_json(report: Report) -> bytes:
 
 
 def render_extraction_json(report: ExtractionReport) -> bytes:
-    """The report of a run that extracts rows, without the rows."""
+    """The report of a run that extracts rows, without the rows, as `extraction.schema.json` describes it."""
     content = {field.name: getattr(report, field.name) for field in fields(report)}
     counted = {"rows": report.rows, "unverified": report.unverified}
     return orjson.dumps({"schema_version": SCHEMA_VERSION} | content | counted, default=_plain, option=_OPTIONS)

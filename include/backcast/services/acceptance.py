@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?```\s*\Z", re.DOTALL)
 _LONGEST_DETAIL = 500
+# No answer needs more, and neither JSON schemas nor the ledger's rows can be had of what is hundreds deep.
+_DEEPEST = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,9 @@ class Judge:
         wrong = next(self._validator.iter_errors(answer), None)
         if wrong is not None:
             return rejected(Cause.MALFORMED, f"{wrong.json_path}: {wrong.message}")
+        if not isinstance(answer, dict):
+            # Some schemas forget to say so.
+            return rejected(Cause.MALFORMED, "$: the answer is no JSON object")
         unsupported = _unsupported_claim(answer, document) or _unsupported_record(answer, document)
         if unsupported:
             return rejected(Cause.UNSUPPORTED_CLAIM, unsupported)
@@ -83,17 +89,29 @@ def judged(result: dict[str, Any], judge_message: Callable[[dict[str, Any]], Ver
             return rejected(cause_of_result(str(other)), str(other))
 
 
-def parse_answer(message: dict[str, Any], schema: Any) -> Any:  # noqa: ANN401  any JSON until it is validated
+def parse_answer(message: dict[str, Any], schema: Any, *, exact: bool = False) -> Any:  # noqa: ANN401  any JSON
     """Return the JSON that a message's text holds; thinking and other blocks are passed over.
+
+    An `exact` one has integers of more than 64 bits as they stand, which are rounded otherwise.
 
     Values of an enum are taken whatever their casing is, which the API does not guarantee; they get the schema's.
 
     Raises:
-        ValueError: there is no JSON.
+        ValueError: there is no JSON, or it is nested too deeply.
     """
     text = "".join(block.get("text", "") for block in message.get("content", []) if block.get("type") == "text")
     fenced = _FENCED.match(text)
-    return _with_exact_enums(orjson.loads(fenced.group(1) if fenced else text), schema)
+    content = fenced.group(1) if fenced else text
+    answer = orjson.loads(content)
+    if not _is_deep_at_most(answer, _DEEPEST):
+        raise ValueError(f"it is nested more than {_DEEPEST} deep")
+    # Not in place of the first, which takes nothing that is no JSON.
+    return _with_exact_enums(json.loads(content) if exact else answer, schema)
+
+
+def _is_deep_at_most(value: Any, levels: int) -> bool:  # noqa: ANN401  any JSON
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels >= 0 and all(_is_deep_at_most(one, levels - 1) for one in inner)
 
 
 def _with_exact_enums(value: Any, schema: Any) -> Any:  # noqa: ANN401  as above

@@ -198,7 +198,7 @@ def _asked(settings: RunSettings, files: TrackedFiles, tools: RepositoryTools) -
 
 
 def _params(settings: RunSettings, text: str) -> dict[str, Any]:
-    structured = {"output_config": output_config(settings.prompt.answer_schema)} if settings.structured else {}
+    structured = output_config(settings.prompt.answer_schema) if settings.structured else {}
     return {
         "model": settings.model.name,
         "max_tokens": settings.max_tokens,

@@ -20,7 +20,8 @@ _log = logging.getLogger(__name__)
 class Message:
     """An alert as people are sent it: of which kind, from when on it holds, about which DAG run, and what it says.
 
-    `run_id` is None when the DAG run was never opened in the ledger, or when it is about no run.
+    `run_id` is None when the DAG run was never opened in the ledger, or when it is about no run. `workflow` is None
+    when it is about none.
     """
 
     kind: str
@@ -28,13 +29,17 @@ class Message:
     external_key: str
     run_id: int | None
     text: str
+    workflow: str | None = None
 
 
 def untold(ledger: Ledger, clock: Clock) -> list[Message]:
     """Return the alerts that nobody was sent, the oldest first, once: whoever calls this sends them."""
     with ledger.connect() as connection:
         rows = connection.execute(sql("tell_alerts"), {"now": clock()}).fetchall()
-    return [Message(row["kind"], row["raised_at"], row["external_key"], row["run_id"], row["message"]) for row in rows]
+    return [
+        Message(row["kind"], row["raised_at"], row["external_key"], row["run_id"], row["message"], row["workflow"])
+        for row in rows
+    ]
 
 
 def raise_alert(  # noqa: PLR0913  a row and nothing else

@@ -72,7 +72,7 @@ def alert_unopened(
         f"{external_key} {_IS[kind]}, and its first task has not opened it yet, so that nothing was sent. Look in "
         "Airflow whether it is queued behind other runs, or why open_run failed; clear that task when it is mended."
     )
-    message = Message(kind, clock(), external_key, None, text)
+    message = Message(kind, clock(), external_key, None, text, external_key.split("/", maxsplit=1)[0])
     return [message] if _raise(ledger, message.at, message) else []
 
 
@@ -98,7 +98,10 @@ def _messages(row: Row, now: datetime) -> list[Message]:
     moments = alerts_at(row["deadline"])
     if moments[DeadlineKind.MISSED] <= now:
         del moments[DeadlineKind.AT_RISK]
-    return [Message(kind, at, row["external_key"], row["run_id"], _text(kind, row)) for kind, at in moments.items()]
+    return [
+        Message(kind, at, row["external_key"], row["run_id"], _text(kind, row), row["workflow"])
+        for kind, at in moments.items()
+    ]
 
 
 def _text(kind: DeadlineKind, row: Row) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,17 +20,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-def store_rows(connection: Connection, run: Row) -> list[ExtractedDocument]:
-    """Store the rows of a run that no earlier run has published, and return the documents that they are of.
+def lock_rows(connection: Connection, run: Row) -> None:
+    """Hold the rows of a run's workflow until the transaction ends, before it is said when it was published.
 
-    What a document says is written once for each path that it has, by the first run that publishes it: a document that
-    is found again with an answer that is known adds nothing.
-
-    Args:
-        connection: in the transaction that publishes the run.
-        run: the run, all of whose documents are settled.
+    Of two runs that publish at once one has to see the other's rows, and which of them came last.
     """
     connection.execute(sql("lock_rows"), {"workflow": run["workflow"]})
+
+
+def store_rows(connection: Connection, run: Row) -> list[ExtractedDocument]:
+    """Store the rows of a run that are new, and return the documents that they are of.
+
+    What a document says is written for each path that it has, unless the run published last that had an answer for this
+    path had the same one: a document that is found again adds nothing, and one that has changed back does.
+
+    Args:
+        connection: in the transaction that publishes the run, which holds the rows by `lock_rows`.
+        run: the run, all of whose documents are settled.
+    """
     written: list[ExtractedDocument] = []
     copy_in_chunks(connection, "copy_rows", _rows(connection, run, written))
     return written
@@ -38,9 +46,9 @@ def store_rows(connection: Connection, run: Row) -> list[ExtractedDocument]:
 def _rows(connection: Connection, run: Row, written: list[ExtractedDocument]) -> Iterator[tuple[object, ...]]:
     run_id, schema = run["run_id"], orjson.loads(run["answer_schema"])
     for row in stream(connection, "answers_to_extract", {"run_id": run_id}, at_a_time=50):
-        answer = parse_answer(orjson.loads(row["raw"])["message"], schema)
-        text = Text(row["body"])
-        verified = [text.proves(record) for record in answer[RECORDS]]
+        answer = parse_answer(orjson.loads(row["raw"])["message"], schema, exact=True)
+        text, records = Text(row["body"]), answer.get(RECORDS) or []
+        verified = [text.proves(record) for record in records]
         note = answer.get(NOTE)
         written.append(
             ExtractedDocument(
@@ -51,8 +59,8 @@ def _rows(connection: Connection, run: Row, written: list[ExtractedDocument]) ->
                 speaks_to_the_model=speaks_to_the_model(row["body"]) or says(row["path"]),
             )
         )
-        for position, (record, proved) in enumerate(zip(answer[RECORDS], verified, strict=True), 1):
-            yield run_id, row["document_id"], position, orjson.dumps(_storable(record)).decode(), proved
+        for position, (record, proved) in enumerate(zip(records, verified, strict=True), 1):
+            yield run_id, row["document_id"], position, json.dumps(_storable(record), ensure_ascii=False), proved
 
 
 def _storable(value: Any) -> Any:  # noqa: ANN401  any JSON
@@ -70,7 +78,8 @@ def _storable(value: Any) -> Any:  # noqa: ANN401  any JSON
 def rows_as_lines(connection: Connection, run_id: int) -> Iterator[bytes]:
     """Yield the rows that a run wrote, each as a line of JSON that says which document it is from."""
     for row in stream(connection, "rows_of_run", {"run_id": run_id}):
-        yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+        # As the ledger writes it, whose numbers may be larger than 64 bits.
+        yield orjson.dumps(row | {"row": orjson.Fragment(row["row"])}, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def extraction_report(connection: Connection, run: Row, written: Sequence[ExtractedDocument]) -> ExtractionReport:

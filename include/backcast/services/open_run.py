@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from backcast.anthropic_api.structured import output_config
 from backcast.domain.deadlines import require_reachable
 from backcast.domain.errors import InputError
 from backcast.domain.object_stores import check_url
@@ -49,8 +48,7 @@ def open_run(  # noqa: PLR0913  what a run is opened with, and where
         start_by: the last moment at which a run may be opened for its slot; None when it is for no slot.
 
     Raises:
-        InputError: the slot's last moment has passed, its deadline is out of reach, or its answer schema can be said in
-            no way that the API knows; nothing was opened.
+        InputError: the slot's last moment has passed, or its deadline is out of reach; nothing was opened.
     """
     with ledger.connect() as connection:
         known = runs.find_run(connection, external_key)
@@ -58,9 +56,6 @@ def open_run(  # noqa: PLR0913  what a run is opened with, and where
         return known
     _require_in_time(settings, start_by, clock())
     repository = kept_name(settings.repository, settings.source)
-    if settings.structured:
-        # Said now, and not when the first request is made of it.
-        output_config(settings.prompt.answer_schema)
     reached(FaultPoint.OPEN_BEFORE_PREFLIGHT)
     preflight = api.preflight(settings.model.name)
     reached(FaultPoint.OPEN_PREFLIGHTED)

@@ -54,7 +54,7 @@ def request_builder(
     the first one there is.
     """
     rendered = render(prompt)
-    asked_for = {"output_config": output_config(prompt.answer_schema)} if structured else {}
+    asked_for = output_config(prompt.answer_schema) if structured else {}
     # Of the simplified prompt there are few requests, if any, and of one that only one uses nothing can be read.
     kept = {"cache_control": {"type": "ephemeral", "ttl": cache_ttl}} if cache_ttl else {}
     standard = {"type": "text", "text": rendered.system, **kept}

@@ -21,7 +21,7 @@ from backcast.reports.writing import MARKDOWN, write_extraction, write_report
 from backcast.services.acceptance import parse_answer
 from backcast.services.addressings import suspicious_documents
 from backcast.services.beside import beside, settings_of
-from backcast.services.extraction import extraction_report, rows_as_lines, store_rows
+from backcast.services.extraction import extraction_report, lock_rows, rows_as_lines, store_rows
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.found import finding_of
 from backcast.services.lineages import retried_documents
@@ -70,7 +70,7 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
         open_items(connection, clock(), run_id)
         folder = reports / run["workflow"] / f"{run['opened_at']:%Y-%m-%dT%H%M%SZ}-run-{run_id}"
         publish_as = _publish_rows if asks_for_records(run["answer_schema"]) else _publish_findings
-        report = publish_as(connection, {**run, "published_at": clock()}, folder)
+        report = publish_as(connection, clock, run, folder)
         path = folder / MARKDOWN
         reached(FaultPoint.PUBLISH_WRITTEN)
         connection.execute(
@@ -89,14 +89,16 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
     return Publication(path, run["interim"])
 
 
-def _publish_findings(connection: Connection, run: Row, folder: Path) -> Report:
+def _publish_findings(connection: Connection, clock: Clock, run: Row, folder: Path) -> Report:
     copy_in_chunks(connection, "copy_findings", _finding_rows(connection, run))
-    report = _report(connection, run)
+    report = _report(connection, {**run, "published_at": clock()})
     write_report(report, folder, review_lane_file(connection, run["run_id"]))
     return report
 
 
-def _publish_rows(connection: Connection, run: Row, folder: Path) -> ExtractionReport:
+def _publish_rows(connection: Connection, clock: Clock, run: Row, folder: Path) -> ExtractionReport:
+    lock_rows(connection, run)
+    run = {**run, "published_at": clock()}
     report = extraction_report(connection, run, store_rows(connection, run))
     lines = rows_as_lines(connection, run["run_id"])
     write_extraction(report, folder, lines, review_lane_file(connection, run["run_id"]))

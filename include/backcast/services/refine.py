@@ -25,7 +25,8 @@ from backcast.labelled import load_labelled
 from backcast.ledger.connection import Connection, Ledger, sql
 from backcast.reports.refinement_files import refinement_folder, write_proposal, write_refinement
 from backcast.services.estimate import CostModel, prompt_bytes
-from backcast.services.proposals import failures_of, propose
+from backcast.services.proposal_request import failures_of
+from backcast.services.proposals import propose
 from backcast.services.samples import labelled_sample, repository_sample
 from backcast.services.scoring import SampleDocument, sample_hash, score
 from backcast.services.versions import current_prompt, find_version

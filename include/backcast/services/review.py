@@ -287,7 +287,7 @@ class _Asking:
 
     def _params(self, request: ReviewRequest) -> dict[str, Any]:
         settings = self._settings
-        structured = {"output_config": output_config(settings.prompt.answer_schema)} if settings.structured else {}
+        structured = output_config(settings.prompt.answer_schema) if settings.structured else {}
         return {
             "model": settings.model.name,
             "max_tokens": settings.max_tokens,

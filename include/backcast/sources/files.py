@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from backcast.domain.documents import Selection, Snapshot, SourceDocument
 from backcast.domain.workflow import document_hash
 from backcast.sources import filters
-from backcast.sources.formats import HTML, PDF, UnreadableError, format_of, html_text, pdf_text
+from backcast.sources.apart import Reader
+from backcast.sources.formats import HTML, PDF, UnreadableError, format_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,9 +21,15 @@ PDF_NOT_WANTED: Final = "PDF, which only workflows that extract records read"
 UNREADABLE: Final = "cannot be read"
 HIDDEN: Final = "hidden"
 NO_REGULAR_FILE: Final = "no regular file"
+SAME_NAME: Final = "called like another when it is shown"
+CHANGING: Final = "changed while it was read"
 # Of a source in which nothing lies.
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BYTE_ORDER_MARK: Final = "\ufeff"
+
+
+class ChangingError(OSError):
+    """A file that is being written: half of it is no document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +75,16 @@ class FilesSource:
             InputError: it is not there, or cannot be listed.
         """
         names_and_contents, newest, taken = hashlib.sha256(), _NEVER, 0
-        for entry in self._entries():
-            document = self._document(entry, full=taken == self._selection.max_documents)
-            taken += document.skip_reason is None
-            newest = max(newest, entry.modified_at or _NEVER)
-            content = document.skip_reason or document_hash(document.text or "", document.pdf)
-            for part in (document.path, content):
-                encoded = part.encode()
-                names_and_contents.update(len(encoded).to_bytes(8, "big") + encoded)
-            yield document
+        with Reader() as reader:
+            for entry in _each_once(self._entries()):
+                document = self._document(entry, reader, full=taken == self._selection.max_documents)
+                taken += document.skip_reason is None
+                newest = max(newest, entry.modified_at or _NEVER)
+                content = document.skip_reason or document_hash(document.text or "", document.pdf)
+                for part in (document.path, content):
+                    encoded = part.encode()
+                    names_and_contents.update(len(encoded).to_bytes(8, "big") + encoded)
+                yield document
         self._snapshot = Snapshot(self._shown, "", names_and_contents.hexdigest(), newest)
 
     def snapshot(self) -> Snapshot:
@@ -85,7 +93,7 @@ class FilesSource:
             raise AssertionError("the documents were not read to their end")
         return self._snapshot
 
-    def _document(self, entry: Entry, *, full: bool) -> SourceDocument:
+    def _document(self, entry: Entry, reader: Reader, *, full: bool) -> SourceDocument:
         found = format_of(entry.path)
         document = SourceDocument(entry.path, found or "", entry.size, None, None)
         reason = entry.skip_reason or self._why_not(entry, found)
@@ -96,12 +104,14 @@ class FilesSource:
         limit = self._limit(found)
         try:
             content = entry.read(limit + 1)
+        except ChangingError:
+            return replace(document, skip_reason=CHANGING)
         except OSError:
             return replace(document, skip_reason=UNREADABLE)
         if len(content) > limit:
             # It has grown since it was listed.
             return replace(document, skip_reason=filters.too_large(limit))
-        return self._read(replace(document, size=len(content)), content)
+        return self._read(replace(document, size=len(content)), content, reader)
 
     def _why_not(self, entry: Entry, found: str | None) -> str | None:
         if why_not := self._wanted.why_not(entry.path):
@@ -117,10 +127,10 @@ class FilesSource:
     def _limit(self, found: str | None) -> int:
         return self._selection.max_pdf_bytes if found == PDF else self._selection.max_document_bytes
 
-    def _read(self, document: SourceDocument, content: bytes) -> SourceDocument:
+    def _read(self, document: SourceDocument, content: bytes, reader: Reader) -> SourceDocument:
         if document.language == PDF:
             try:
-                return replace(document, text=pdf_text(content, self._selection.max_pdf_pages), pdf=content)
+                return replace(document, text=reader.pdf(content, self._selection.max_pdf_pages), pdf=content)
             except UnreadableError as error:
                 return replace(document, skip_reason=str(error))
         text, reason = filters.decode(content)
@@ -128,7 +138,22 @@ class FilesSource:
             return replace(document, skip_reason=reason)
         text = text.removeprefix(_BYTE_ORDER_MARK)
         try:
-            text = html_text(text) if document.language == HTML and text.strip() else text
+            if document.language == HTML:
+                text = reader.html(text, self._selection.max_document_bytes)
         except UnreadableError as error:
             return replace(document, skip_reason=str(error))
         return replace(document, text=text) if text.strip() else replace(document, skip_reason=filters.EMPTY)
+
+
+def _each_once(entries: Iterator[Entry]) -> Iterator[Entry]:
+    """Leave out what is called like another, as names that are no UTF-8 may be once they are shown."""
+    seen = set[str]()
+    for entry in entries:
+        # What UTF-8 cannot hold, the ledger cannot either.
+        path = entry.path.encode("utf-8", "backslashreplace").decode()
+        number, reason = 1, entry.skip_reason if path == entry.path else filters.PATH_NOT_UTF8
+        while path in seen:
+            number, reason = number + 1, SAME_NAME
+            path = f"{entry.path} ({number})"
+        seen.add(path)
+        yield replace(entry, path=path, skip_reason=reason)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from backcast.domain.errors import InputError
 from backcast.sources import filters
-from backcast.sources.files import HIDDEN, NO_REGULAR_FILE, UNREADABLE, Entry
+from backcast.sources.files import HIDDEN, NO_REGULAR_FILE, UNREADABLE, ChangingError, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Whoever puts a pipe in the place of a file must not make us wait for it.
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Deeper than people nest folders: each that is open takes a descriptor, and a frame of Python's stack.
+_DEEPEST: Final = 100
+TOO_DEEP: Final = f"more than {_DEEPEST} folders deep"
 
 
 def folder_entries(folder: Path) -> Iterator[Entry]:
@@ -57,6 +60,8 @@ def _below(folder: int, prefix: str) -> Iterator[Entry]:
             yield _left_out(os.fsencode(path).decode("utf-8", "backslashreplace"), filters.PATH_NOT_UTF8)
         elif name.startswith("."):
             yield _left_out(f"{path}/" if is_folder else path, HIDDEN)
+        elif is_folder and path.count("/") >= _DEEPEST:
+            yield _left_out(f"{path}/", TOO_DEEP)
         elif is_folder:
             yield from _folder(folder, name, f"{path}/")
         else:
@@ -88,11 +93,24 @@ def _file(folder: int, name: str, path: str) -> Entry:
     def read(most: int) -> bytes:
         opened = os.open(name, _FILE, dir_fd=folder)
         with os.fdopen(opened, "rb") as file:
-            if not stat.S_ISREG(os.fstat(opened).st_mode):
+            before = os.fstat(opened)
+            if not stat.S_ISREG(before.st_mode):
                 raise OSError(NO_REGULAR_FILE)
-            return file.read(most)
+            content = file.read(most)
+            after = os.fstat(opened)
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise ChangingError
+        return content
 
-    return Entry(path, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC), read)
+    return Entry(path, found.st_size, _time(found.st_mtime), read)
+
+
+def _time(seconds: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError):
+        # Some file systems keep times beyond the year 9999.
+        return None
 
 
 def _left_out(path: str, reason: str) -> Entry:

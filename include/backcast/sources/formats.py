@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 from posixpath import splitext
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from backcast.domain.documents import NO_TEXT, PAGE_BREAK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TEXT: Final = "text"
 MARKDOWN: Final = "markdown"
@@ -28,6 +31,11 @@ _FORMATS: Final = {
 _PDF_MARK: Final = b"%PDF-"
 # The mark need not be at the very beginning.
 _PDF_MARK_WITHIN: Final = 1024
+# Of the text layer of a whole PDF: more than people write on 600 pages. It is kept for quotes to be looked up in.
+_MOST_CHARACTERS: Final = 5_000_000
+_HIDDEN: Final = "/*//*[@hidden or self::template or contains(translate(@style, ' ', ''), 'visibility:hidden')]"
+# Before those at the ends of lines are taken away.
+_MOST_BLANKS: Final = 50
 
 
 class UnreadableError(Exception):
@@ -39,25 +47,43 @@ def format_of(path: str) -> str | None:
     return _FORMATS.get(splitext(path)[1].lower())
 
 
-def html_text(markup: str) -> str:
-    """The text that a reader of a page sees: no scripts, no styles, nothing hidden; a row of a table in one line.
+def html_text(markup: str, most_bytes: int) -> str:
+    """The text that a reader of a page sees: no scripts, nothing that its markup hides; a row of a table in one line.
+
+    Whoever calls it limits its time and its memory: a table can want any number of blanks.
 
     Raises:
-        UnreadableError: it cannot be read.
+        UnreadableError: it cannot be read, or its text is larger than so many bytes.
     """
-    from inscriptis import get_text  # noqa: PLC0415  with lxml a fifth of a second, which few commands need
+    from inscriptis.html_engine import Inscriptis  # noqa: PLC0415  with lxml a fifth of a second
+    from lxml.etree import ParserError  # noqa: PLC0415  as above
+    from lxml.html import HTMLParser, document_fromstring  # noqa: PLC0415  as above
 
+    # Without `huge_tree` what lies deep is dropped in silence. As bytes, since a text may not declare its encoding.
+    parser = HTMLParser(huge_tree=True, encoding="utf-8", remove_comments=True, remove_pis=True)
     try:
-        text: str = get_text(markup)
+        page = document_fromstring(markup.encode(), parser=parser)
+        for hidden in page.xpath(_HIDDEN):
+            hidden.drop_tree()
+        text: str = Inscriptis(page).get_text()
+    except ParserError:
+        # There is no element in it.
+        return ""
     except Exception as error:
         # It is given whatever lies there, and raises whatever its parser does.
         raise UnreadableError(NO_HTML) from error
-    lines = (line.rstrip() for line in storable(text).split("\n"))
-    return "\n".join(lines).strip("\n") + "\n"
+    if len(text) > _MOST_BLANKS * most_bytes:
+        raise UnreadableError(f"HTML whose text is larger than {most_bytes} bytes")
+    shown = "\n".join(line.rstrip() for line in storable(text).split("\n")).strip("\n") + "\n"
+    if len(shown.encode()) > most_bytes:
+        raise UnreadableError(f"HTML whose text is larger than {most_bytes} bytes")
+    return shown
 
 
-def pdf_text(content: bytes, most_pages: int) -> str:
-    """The text layer of a PDF: its pages with `PAGE_BREAK` between them, and `NO_TEXT` for one that has no text.
+def pdf_pages(content: bytes, most_pages: int) -> tuple[int, Iterator[str]]:
+    """How many pages a PDF has, and the text layer of each; `NO_TEXT` for one that has no text.
+
+    Whoever calls it limits its time and its memory: a page can be packed a thousandfold.
 
     Raises:
         UnreadableError: it is none, is encrypted, which the API does not take, or has more pages.
@@ -77,7 +103,18 @@ def pdf_text(content: bytes, most_pages: int) -> str:
         raise UnreadableError(NO_PDF)
     if count > most_pages:
         raise UnreadableError(f"PDF of more than {most_pages} pages")
-    return PAGE_BREAK.join(_page_text(reader, number) for number in range(count))
+    return count, _texts(reader, count)
+
+
+def _texts(reader: object, count: int) -> Iterator[str]:
+    left = _MOST_CHARACTERS
+    for number in range(count):
+        text = _page_text(reader, number)
+        if len(text) > left:
+            yield NO_TEXT
+            continue
+        left -= len(text)
+        yield text
 
 
 def _page_text(reader: object, number: int) -> str:
