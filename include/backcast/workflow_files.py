@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from backcast.domain.audit import CheckTerms
 from backcast.domain.documents import is_url
 from backcast.domain.durations import parse_duration
 from backcast.domain.errors import InputError
@@ -84,6 +86,21 @@ def facts_of(declared: Values) -> Declared:
         due=parse_due(declared["due"]) if "due" in declared else None,
         every=parse_duration(declared["every"]) if "every" in declared else None,
         slots=declared.get("slots"),
+        check=check_terms_in(declared),
+    )
+
+
+def check_terms_in(declared: Values) -> CheckTerms | None:
+    """Return how findings are checked, as a file without mistakes says; None when they are not."""
+    given = declared.get("check")
+    if given is None:
+        return None
+    usual = CheckTerms()
+    return CheckTerms(
+        top=given.get("top", usual.top),
+        max_turns=given.get("max_turns", usual.max_turns),
+        max_usd=Decimal(str(given.get("max_usd", usual.max_usd))),
+        client_tools=tuple(given.get("client_tools", usual.client_tools)),
     )
 
 
@@ -101,6 +118,8 @@ def _mistakes(folder: str, declared: Values, most_tokens: Mapping[str, int]) -> 
         yield from contradictions(facts_of(declared))
     yield from _mistakes_about_the_model(declared["model"], declared["max_tokens"], most_tokens)
     yield from _mistakes_about_the_source(declared["source"])
+    if "check" in declared and declared["source"]["kind"] != "git":
+        yield "check", "findings are checked at a commit, and the kind of the source is not git. Leave it out."
     budget = declared.get("budget", {})
     if "retries" in budget and "run" in budget and budget["retries"] > budget["run"]:
         yield "budget.retries", f"it is a part of budget.run, {budget['run']}. Write at most that."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,9 @@ _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHRO
 def render_json(report: Report) -> bytes:
     """The whole report; the keys keep their order from one report to the next."""
     content = {field.name: getattr(report, field.name) for field in fields(report)}
+    if report.audit is None:
+        # Only where findings are checked is there anything to say of it.
+        del content["audit"]
     return orjson.dumps({"schema_version": SCHEMA_VERSION} | content, default=_plain, option=_OPTIONS)
 
 
@@ -36,6 +39,8 @@ def render_extraction_json(report: ExtractionReport) -> bytes:
 def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return wording.utc(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, Decimal):
         # A string, because a JSON number would be read as a binary fraction.
         return f"{value:f}"

@@ -149,13 +149,13 @@ def _a_month(moments: Iterator[datetime]) -> Decimal:
 
 
 def _money_spent(spent: Row, runs: Figure) -> Money:
-    share = runs.value / spent["runs"]
+    share, checks = runs.value / spent["runs"], spent["checks_usd"]
     return Money(
-        now_usd=spent["cost_usd"] * share,
-        batch_usd=spent["synchronous_usd"] * BATCH_SHARE * share,
-        synchronous_usd=spent["synchronous_usd"] * share,
+        now_usd=(spent["cost_usd"] + checks) * share,
+        batch_usd=(spent["synchronous_usd"] * BATCH_SHARE + checks) * share,
+        synchronous_usd=(spent["synchronous_usd"] + checks) * share,
         basis=f"{spent['runs']:,} runs of the last {MONTH.days} days in the ledger, "
-        f"US$ {spent['cost_usd'] / spent['runs']:,.4f} each",
+        f"US$ {(spent['cost_usd'] + checks) / spent['runs']:,.4f} each",
     )
 
 
