@@ -1,7 +1,7 @@
 """The offline checker of findings: it reads the passage by the tools that it is given, and decides by a fixed rule.
 
-No model is asked, and nothing is understood: verified, refuted and unclear come in fixed shares, so that whoever works with
-the answers meets all of them.
+No model is asked, and nothing is understood: verified, refuted and unclear come in fixed shares, so that whoever works
+with the answers meets all of them.
 """
 
 from __future__ import annotations

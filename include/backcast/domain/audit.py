@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 CheckVerdict: TypeAlias = Literal["verified", "refuted", "unclear"]
 # Of another workflow's findings, those that are worth a check of their own.
 SEVERE: Final = ("critical", "high")
-_RANK: Final[Mapping[CheckVerdict, int]] = {"verified": 0, "unclear": 1, "refuted": 2}
+_RANK: Final[dict[CheckVerdict, int]] = {"verified": 0, "unclear": 1, "refuted": 2}
 
 
 @dataclass(frozen=True, slots=True)

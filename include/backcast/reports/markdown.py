@@ -25,10 +25,8 @@ _LANGUAGE_HINT = re.compile(r"\.([A-Za-z0-9]{1,10})$")
 def render_markdown(report: Report) -> str:
     """The report as Markdown that is pleasant both rendered and as plain text."""
     checks = report.audit.by_finding() if report.audit else {}
-    refuted = [
-        one for one in report.findings if one.fingerprint in checks and checks[one.fingerprint].verdict == "refuted"
-    ]
-    findings = [one for one in report.findings if one not in refuted] if refuted else list(report.findings)
+    gone = {fingerprint for fingerprint, check in checks.items() if check.verdict == "refuted"}
+    findings = [finding for finding in report.findings if finding.fingerprint not in gone]
     return (
         environment()
         .get_template("report.md.j2")
@@ -40,7 +38,7 @@ def render_markdown(report: Report) -> str:
             findings=findings,
             in_full=findings[:IN_FULL],
             in_brief=findings[IN_FULL:],
-            refuted=refuted,
+            refuted=[finding for finding in report.findings if finding.fingerprint in gone],
             severities=tables.by_severity(findings),
             directories=tables.by_directory(findings),
             categories=tables.by_category(findings, report.categories),
