@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jsonschema
 from tests.stepped_night import DAY, SteppedNight
@@ -18,9 +18,6 @@ from backcast.services.publish import publish
 from backcast.services.resubmit import resubmit_failures
 from backcast.services.rounds import plan_round
 from backcast.settings import run_settings
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 AUDIT = "weekly_code_audit"
 EVAL = "def evaluated(text):\n    return eval(text)\n"
@@ -91,5 +88,3 @@ def found(findings: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 def seen(entries: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
     return [(entry["finding"]["path"], entry["finding"]["status"], entry["run_id"]) for entry in entries]
-
-

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import jsonschema
 import pytest
 from tests.audits import AUDIT, COPYLEFT, EVAL, SWALLOWED, UNREACHABLE, UNUSED, Week, found, seen
 from tests.support import WORKFLOW, commit, git
@@ -17,7 +15,6 @@ from backcast.services.collect import collect
 from backcast.services.ingest import ingest
 from backcast.services.open_run import open_run
 from backcast.services.publish import publish
-from backcast.services.resubmit import resubmit_failures
 from backcast.services.rounds import plan_round
 from backcast.settings import run_settings
 from backcast_simulator.rules import parse_rules
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backcast.ledger.connection import Ledger
+
 
 @pytest.fixture
 def week(ledger: Ledger, tmp_path: Path) -> Week:
@@ -62,7 +60,12 @@ def test_the_nights_of_the_week_stand_beside_the_audit_each_finding_once(week: W
     assert [report["commit"] for report in beside["reports"]] == [second["commit"], first["commit"]]
     # The hole is a finding of the audit, too, under the same category; the swallowed error has another one there.
     assert ("holes.py", "security") in found(second["findings"])
-    assert seen(beside["findings"]) == [("careless.py", "new", second["run_id"]), ("debt.py", "new", second["run_id"])]
+    assert seen(beside["findings"]) == [("debt.py", "new", second["run_id"])]
+    paths = {finding["fingerprint"]: finding["path"] for finding in audit["findings"]}
+    assert [(paths[one["fingerprint"]], one["category"], one["run_id"]) for one in beside["same"]] == [
+        ("careless.py", "error_handling", second["run_id"]),
+        ("holes.py", "security", second["run_id"]),
+    ]
     assert seen(beside["fixed"]) == [("early.py", "fixed", first["run_id"])]
     assert beside["fixed"][0]["published_at"] == first["published_at"]
     assert "| Unreachable code in `early` after line 2 |" in audit["markdown"]

@@ -49,13 +49,13 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 3
 LONGEST: Final = timedelta(minutes=5)
 # What was paid for so often, or may have been, without a verdict is not asked again.
-MOST_IN_VAIN: Final = 2
+MOST_IN_VAIN: Final = 3
 # After so many conversations in a row that did not come to a first message, the API is taken to be away.
 MOST_FAILURES: Final = 3
 # A verdict with its quotations; what is thought aloud before a tool is called is short.
 MAX_TOKENS: Final = 2_048
 # Of what a run may spend on checks, one may take such a part, so that a process that dies risks little of it; but no
-# less than lets it read a file or two.
+# less than so many times its first turn, which lets it read a file or two: with less it would be paid for in vain.
 _PARTS: Final = 8
 _LEAST_TURNS: Final = 3
 # What one conversation is reckoned to ask of the API, where rescues have their share of it by the minute.
@@ -318,7 +318,7 @@ class _Stage:
                 return (
                     f"budget: of the {told} US$ {max(left, Decimal(0)):.4f} are left, and it may cost US$ {least:.4f}"
                 )
-            most = min(left, max(self._terms.max_usd / _PARTS, _LEAST_TURNS * least))
+            most = min(left, max(self._terms.max_usd / _PARTS, least))
             values = {
                 **self._key,
                 "check_key": one.check_key,
@@ -408,8 +408,8 @@ class _Asking:
         self._rendered, self._judge = render_check(prompt), Judge(prompt.answer_schema)
 
     def least_usd(self, finding: Finding) -> Decimal:
-        """Return with how much less nothing would be asked about a finding."""
-        return most_usd_of_first_turn(self._model, self._params(finding), self._tools()[1])
+        """Return with how much less nothing is asked about a finding."""
+        return _LEAST_TURNS * most_usd_of_first_turn(self._model, self._params(finding), self._tools()[1])
 
     async def about(
         self,
