@@ -223,22 +223,21 @@ def test_what_is_answered_in_vain_three_times_is_not_paid_for_again(week: Week) 
 
 
 @pytest.mark.parametrize(
-    ("params", "check", "said"),
+    ("run_usd", "checks_usd", "said"),
     [
-        ({"max_usd": "0.08"}, {}, "of the US$ 0.08 of this run"),
-        ({}, {"max_usd": 0.07}, "of the US$ 0.07 for the checks of a run"),
+        ("0.09", "2.00", "of the US$ 0.09 of this run"),
+        ("100", "0.09", "of the US$ 0.09 for the checks of a run"),
     ],
 )
 def test_no_more_is_spent_than_allowed_and_what_is_left_out_says_so(  # noqa: PLR0913, PLR0917  fixtures and the case
-    week: Week,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    params: dict[str, Any],
-    check: dict[str, Any],
-    said: str,
+    week: Week, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run_usd: str, checks_usd: str, said: str
 ) -> None:
-    configured(monkeypatch, tmp_path, **check)
-    report = week.audited("audit/1", **params)
+    configured(monkeypatch, tmp_path, max_usd=checks_usd)
+    run_id = week.answered(AUDIT, "audit/1")
+    with week.ledger.connect() as connection:
+        connection.execute("UPDATE runs SET max_usd = %s", [Decimal(run_usd)])
+    week.check(run_id)
+    report = week.published(run_id)
     left = [one["reason"] for one in report["audit"]["checks"] if not one["asked"]]
     assert 0 < len(left) < len(EVALS)
     assert all(said in reason for reason in left)
@@ -246,8 +245,8 @@ def test_no_more_is_spent_than_allowed_and_what_is_left_out_says_so(  # noqa: PL
         committed = connection.execute(sql("committed_money"), {"run_id": report["run_id"]}).fetchone() or {}
     spent = Decimal(report["spend"]["cost_usd"]) + Decimal(report["audit"]["cost_usd"])
     assert committed["run_usd"] == committed["month_usd"] == pytest.approx(spent)
-    assert spent <= Decimal(params.get("max_usd", "100"))
-    assert Decimal(report["audit"]["cost_usd"]) <= Decimal(str(check.get("max_usd", "100")))
+    assert spent <= Decimal(run_usd)
+    assert Decimal(report["audit"]["cost_usd"]) <= Decimal(checks_usd)
 
 
 def test_what_there_is_no_time_for_stays_unclear_and_the_report_is_in_time(week: Week) -> None:
