@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import ExitStack
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,7 @@ from backcast.domain.rescue import publish_at
 from backcast.ledger.connection import sql
 from backcast.services.collect import collect
 from backcast.services.fault_points import FaultPoint, listen
+from backcast.services.finding_checks import Checked, check_findings
 from backcast.services.locks import tried_checks
 from backcast.services.open_run import open_run
 from backcast.services.reconcile import Folders, finish_run
@@ -193,11 +195,13 @@ def test_a_repository_that_speaks_to_the_model_refutes_nothing(week: Week) -> No
 
 
 def test_an_api_that_is_away_leaves_findings_unclear_and_keeps_no_report_back(week: Week) -> None:
+    # More than are under way at once.
+    week.write(**{f"more{number}": EVAL for number in range(6)})
     run_id = week.answered(AUDIT, "audit/1")
     error = {"kind": "error", "status": 403, "type": "permission_error", "message": "no", "endpoint": "messages"}
     week.faults({**error, "times": 1000})
     checked = week.check(run_id)
-    assert (checked.asked, checked.left) == (0, 4)
+    assert (checked.asked, checked.left) == (0, 10)
     report = week.published(run_id)
     assert set(verdicts(report).values()) == {"unclear"}
     assert {"403" in reason for reason in reasons(report)} == {True}
@@ -277,6 +281,21 @@ def test_whoever_checks_the_same_repository_is_waited_for_and_not_paid_beside(we
         assert held
         checked = week.check(run_id, stop_at=week.now() + timedelta(minutes=2))
     assert checked.waiting == 4
+    assert week.synchronous() == []
+
+
+def test_a_run_that_was_published_while_it_waited_for_its_turn_is_left_alone(week: Week) -> None:
+    run_id = week.answered(AUDIT, "audit/1")
+    with ExitStack() as held:
+        connection = held.enter_context(week.ledger.connect())
+        assert held.enter_context(tried_checks(connection, week.row("runs", run_id=run_id)))
+
+        async def publish_meanwhile(_: float) -> None:
+            week.published(run_id)
+            held.close()
+
+        checked = check_findings(week.ledger, week.api, week.now, run_id, cache=week.folder, pause=publish_meanwhile)
+    assert checked == Checked()
     assert week.synchronous() == []
 
 

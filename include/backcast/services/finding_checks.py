@@ -165,6 +165,8 @@ class _Stage:
         names = {name: self._run[name] for name in ("workflow", "repository")}
         self._connection.execute(sql("lose_checks"), {**names, "now": self._clock()})
         report = foreseen(self._connection, self._clock(), self._run)
+        if report is None:
+            return self._counted()
         try:
             prompt = load_check_prompt(self._run["workflow"])
         except InputError as error:
@@ -191,7 +193,8 @@ class _Stage:
         """Check nothing, since somebody else holds the checks."""
         self._waits = self._clock() <= _last_begin(self._run)
         report = foreseen(self._connection, self._clock(), self._run)
-        self._leave(report.findings[: self._terms.top], f"not checked: {why}")
+        if report is not None:
+            self._leave(report.findings[: self._terms.top], f"not checked: {why}")
         return self._counted()
 
     def _counted(self) -> Checked:

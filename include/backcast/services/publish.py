@@ -97,14 +97,15 @@ def _publish_findings(connection: Connection, run: Row, folder: Path) -> Report:
     return report
 
 
-def foreseen(connection: Connection, now: datetime, run: Row) -> Report:
-    """Return what a run that has all its answers would report now, and change nothing.
+def foreseen(connection: Connection, now: datetime, run: Row) -> Report | None:
+    """Return what a run that has all its answers would report now, and change nothing; None when it is over.
 
     Raises:
         InDoubtError: requests of the run have no answer yet.
     """
     with connection.transaction(force_rollback=True):
-        lock_run(connection, run["run_id"])
+        if lock_run(connection, run["run_id"]) != "collected":
+            return None
         require_answers(connection, run["run_id"])
         merge_parts(connection, now, run)
         settle(connection, run["run_id"])
