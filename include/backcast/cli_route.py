@@ -82,11 +82,13 @@ def _show_routes(*, as_json: bool) -> None:
             wrong.append((name, str(error)))
         else:
             row = {"workflow": name, "api": str(routed.api), "who_waits": routed.waits, "why": routed.why}
-            rows.append(row | {"consumers": consumers})
+            steps = [{"step": step.name, "api": str(step.api), "why": step.why} for step in routed.steps]
+            rows.append(row | {"consumers": consumers, "steps": steps, "route": str(routed)})
     if as_json:
         print_json({"workflows": rows, "refused": [{"workflow": name, "why": why} for name, why in wrong]})
     else:
-        print_table("Which API each workflow is on", rows, ["workflow", "api", "who_waits", "consumers", "why"])
+        shown = [{**row, "api": row["route"]} for row in rows]
+        print_table("Which API each workflow is on", shown, ["workflow", "api", "who_waits", "consumers", "why"])
     for name, why in wrong:
         click.echo(f"{name}: {why}", err=True)
     if wrong:

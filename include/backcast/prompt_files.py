@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from jsonschema import Draft202012Validator, SchemaError
@@ -12,19 +13,21 @@ from jsonschema import Draft202012Validator, SchemaError
 from backcast.domain.errors import InputError
 from backcast.domain.records import problem_of_records
 from backcast.domain.workflow import PromptVersion, WorkedExample
-from backcast.prompt_templates import DOCUMENT, SIMPLIFIED, render
+from backcast.prompt_templates import CHECK, CHECKED, DOCUMENT, SIMPLIFIED, render, render_check
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _SUFFIX: Final = ".md.j2"
+_NO_VERSIONS: Final = frozenset({DOCUMENT, SIMPLIFIED, CHECK, CHECKED})
+_CHECK_SCHEMA: Final = "check.schema.json"
 _DIGITS: Final = re.compile(r"(\d+)")
 
 
 def versions_in(folder: Path) -> list[str]:
     """Return the versions that have a prompt in a workflow's folder, in natural order: v2 before v10."""
     names = (path.name.removesuffix(_SUFFIX) for path in (folder / "prompts").glob(f"*{_SUFFIX}"))
-    return sorted((name for name in names if name not in {DOCUMENT, SIMPLIFIED}), key=_natural)
+    return sorted((name for name in names if name not in _NO_VERSIONS), key=_natural)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -76,6 +79,27 @@ def read_prompt(folder: Path, version: str) -> PromptVersion:
         examples=_examples(_first(prompts / f"{version}.examples", folder / "examples"), schema),
     )
     render(prompt)
+    return prompt
+
+
+def check_files(folder: Path) -> tuple[Path, Path]:
+    """Return where the prompt stands by which findings are checked: the system prompt, and a finding as it is shown."""
+    prompts = folder / "prompts"
+    return prompts / f"{CHECK}{_SUFFIX}", prompts / f"{CHECKED}{_SUFFIX}"
+
+
+def read_check_prompt(folder: Path) -> PromptVersion:
+    """Return the prompt by which findings of the workflow in this folder are checked, with the schema of the answers.
+
+    The schema is the same for all workflows, since a program reads what is answered.
+
+    Raises:
+        InputError: a file is not there, or cannot be used; the message names it.
+    """
+    system, finding = check_files(folder)
+    schema = (resources.files("backcast") / _CHECK_SCHEMA).read_text(encoding="utf-8")
+    prompt = PromptVersion(CHECK, _read(system), _read(finding), _compact(json.loads(schema)))
+    render_check(prompt)
     return prompt
 
 

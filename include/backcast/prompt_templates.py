@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _Made = TypeVar("_Made")
 SIMPLIFIED: Final = "simplified"
 DOCUMENT: Final = "document"
+CHECK: Final = "check"
+CHECKED: Final = "check.finding"
 _FENCE_DIGITS: Final = 12
 # As Jinja calls a template that was made from a text.
 _UNNAMED: Final = "<template>"
@@ -94,6 +96,37 @@ def render(prompt: PromptVersion) -> Rendered:
     # With any document, so that what is wrong with its template is said now rather than in the middle of a run.
     _of_file(DOCUMENT, lambda: _shown(document, "a.py", "python", "0" * _FENCE_DIGITS, number_lines("VALUE = 1\n")))
     return Rendered(system, simplified, examples, document)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedCheck:
+    """The prompt by which findings are checked; `system` is its system prompt."""
+
+    system: str
+    _finding: Template
+
+    def shown(self, path: str, finding: str) -> str:
+        """Return a finding, which is JSON text, as a request shows it: between marks that it cannot contain."""
+        return _shown_finding(self._finding, path, finding)
+
+
+@lru_cache(maxsize=16)
+def render_check(prompt: PromptVersion) -> RenderedCheck:
+    """Return the prompt by which findings are checked, as requests show it.
+
+    Raises:
+        InputError: a template cannot be rendered; the message names its file and the line.
+    """
+    finding = _of_file(CHECKED, lambda: _ENVIRONMENT.from_string(prompt.document_template))
+    given = {"schema": prompt.answer_schema}
+    system = _of_file(CHECK, lambda: _ENVIRONMENT.from_string(prompt.system_template).render(given))
+    _of_file(CHECKED, lambda: _shown_finding(finding, "a.py", "{}"))
+    return RenderedCheck(system, finding)
+
+
+def _shown_finding(template: Template, path: str, finding: str) -> str:
+    fence = hashlib.sha256(f"{path}\0{finding}".encode()).hexdigest()[:_FENCE_DIGITS]
+    return template.render(fence=fence, path=quoteattr(path), finding=finding)
 
 
 def _example(document: Template, example: WorkedExample) -> ShownExample:

@@ -13,18 +13,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from backcast.domain.audit import CheckTerms
 from backcast.domain.deadlines import parse_deadline
 from backcast.domain.documents import Selection, is_url
 from backcast.domain.durations import parse_duration
 from backcast.domain.errors import InputError
+from backcast.domain.findings import categories_of
 from backcast.domain.pricing import Model, Price
 from backcast.domain.report import ReportSettings
 from backcast.domain.rescue import RescueTerms
 from backcast.domain.sampling import SampleTerms
 from backcast.domain.workflow import Budget, RunSettings
 from backcast.precedence import Found, Layers, Origin, Setting
-from backcast.prompt_files import read_prompt, versions_in
-from backcast.workflow_files import FILE_SOURCES, SCHEMA, deprecations, facts_of, read_workflow_file
+from backcast.prompt_files import read_check_prompt, read_prompt, versions_in
+from backcast.workflow_files import (
+    FILE_SOURCES,
+    SCHEMA,
+    check_terms_in,
+    deprecations,
+    facts_of,
+    read_workflow_file,
+)
 from backcast.yaml_errors import key_lines
 
 if TYPE_CHECKING:
@@ -70,6 +79,8 @@ _OF_A_RUN: Final = (
     *(Setting(f"rescue.{field.name}", default=field.default) for field in fields(RescueTerms)),
     *(Setting(f"report.{field.name}", default=field.default) for field in fields(ReportSettings)),
     *(Setting(f"sample.{field.name}", default=field.default) for field in fields(SampleTerms)),
+    # Without defaults: where none of them is declared, nothing is checked.
+    *(Setting(f"check.{field.name}") for field in fields(CheckTerms)),
 )
 # What every workflow on a machine is told, by the environment alone.
 _OF_A_MACHINE: Final = (
@@ -300,6 +311,27 @@ def load_prompt(workflow: str, version: str) -> PromptVersion:
         raise InputError(f"The prompt {version!r} of workflow {workflow!r} cannot be used: {error}") from error
 
 
+def load_check_prompt(workflow: str) -> PromptVersion:
+    """Return the prompt by which a workflow's findings are checked, from its files, with the schema of the answers.
+
+    Raises:
+        InputError: one of its files is not there or cannot be used; the message names it.
+    """
+    try:
+        return read_check_prompt(workflows_folder() / workflow)
+    except InputError as error:
+        raise InputError(f"The findings of workflow {workflow!r} cannot be checked: {error}") from error
+
+
+def check_terms(workflow: str) -> CheckTerms | None:
+    """Return how a workflow's findings are checked, as `workflow.yaml` says now; None when they are not.
+
+    Raises:
+        InputError: there is no such workflow, or its file is wrong.
+    """
+    return check_terms_in(load_workflow(workflow))
+
+
 def prompt_versions(workflow: str) -> list[str]:
     """Return the versions of a workflow's prompt that have files, in natural order: v2 before v10."""
     return versions_in(workflows_folder() / workflow)
@@ -348,6 +380,8 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
     # Nothing of it is kept for the run, but a mistake in it is better said before anything is paid.
     _report_settings(workflow, found)
     source, named = _source(workflow, found)
+    prompt = _prompt(workflow, found["prompt"])
+    _require_checkable(workflow, prompt)
     return RunSettings(
         workflow=workflow,
         repository=named,
@@ -363,7 +397,7 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
         sla=_sla(found),
         model=load_model(str(value["model"])),
         max_tokens=value["max_tokens"],
-        prompt=_prompt(workflow, found["prompt"]),
+        prompt=prompt,
         prompt_is_given=found["prompt"].origin is Origin.PARAMETER,
         dry_run=bool(params.get("dry_run")),
         full=bool(params.get("full")),
@@ -383,6 +417,17 @@ def _prompt(workflow: str, found: Found) -> PromptVersion:
         if found.line is None:
             raise
         raise InputError(f"{workflow_file(workflow)}:{found.line}: prompt: {error}") from error
+
+
+def _require_checkable(workflow: str, prompt: PromptVersion) -> None:
+    if check_terms(workflow) is None:
+        return
+    if not categories_of(prompt.answer_schema):
+        raise InputError(
+            f"{workflow_file(workflow)}: check: the answers of this workflow have no findings with a category, so that "
+            "there is nothing to check. Leave it out, or let schema.json ask for findings."
+        )
+    load_check_prompt(workflow)
 
 
 def workflow_sla(workflow: str) -> timedelta:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from functools import cache
 from importlib import resources
 from math import isfinite
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from backcast.domain.audit import CheckTerms
 from backcast.domain.documents import is_url
 from backcast.domain.durations import parse_duration
 from backcast.domain.errors import InputError
@@ -90,6 +92,21 @@ def facts_of(declared: Values) -> Declared:
         due=parse_due(declared["due"]) if "due" in declared else None,
         every=parse_duration(declared["every"]) if "every" in declared else None,
         slots=declared.get("slots"),
+        check=check_terms_in(declared),
+    )
+
+
+def check_terms_in(declared: Values) -> CheckTerms | None:
+    """Return how findings are checked, as a file without mistakes says; None when they are not."""
+    given = declared.get("check")
+    if given is None:
+        return None
+    usual = CheckTerms()
+    return CheckTerms(
+        top=given.get("top", usual.top),
+        max_turns=given.get("max_turns", usual.max_turns),
+        max_usd=Decimal(str(given.get("max_usd", usual.max_usd))),
+        client_tools=tuple(given.get("client_tools", usual.client_tools)),
     )
 
 
@@ -109,6 +126,8 @@ def _mistakes(folder: str, declared: Values, most_tokens: Mapping[str, int]) -> 
     yield from _mistakes_about_the_source(declared["source"], blocking=declared.get("blocking", False))
     yield from _mistakes_about_patterns(declared)
     yield from _no_numbers(declared, "")
+    if "check" in declared and declared["source"]["kind"] != "git":
+        yield "check", "findings are checked at a commit, and the kind of the source is not git. Leave it out."
     budget = declared.get("budget", {})
     if "retries" in budget and "run" in budget and budget["retries"] > budget["run"]:
         yield "budget.retries", f"it is a part of budget.run, {budget['run']}. Write at most that."

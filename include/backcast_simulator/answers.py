@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 import orjson
 
+from backcast_simulator import finding_checks
 from backcast_simulator.analyst import analyse
 from backcast_simulator.answer_shape import AnswerShape, shape_of
 from backcast_simulator.dependencies import advise, is_about_dependencies, next_tool
@@ -50,8 +51,8 @@ class EchoAnswerer:
 class AnalystAnswerer:
     """Answers with a static analysis of the document in the prompt; echoes when there is none.
 
-    Asked for the next version of a prompt, it proposes one. Given the tools that advice on dependencies takes, it calls
-    them and advises.
+    Asked for the next version of a prompt, it proposes one. Given a finding and the tools to check it, or those that
+    advice on dependencies takes, it calls them and answers from what they bring.
     """
 
     def __init__(self) -> None:
@@ -59,7 +60,9 @@ class AnalystAnswerer:
         self._echo = EchoAnswerer()
 
     def answer(self, params: dict[str, Any]) -> str:
-        """The findings, or the records where these are asked for, as JSON; the proposal, or the advice."""
+        """The findings, or the records where these are asked for, as JSON; the proposal, verdict, or advice."""
+        if finding_checks.is_about_a_finding(params):
+            return finding_checks.check(params)
         if is_about_dependencies(params):
             return advise(params)
         refinement = refinement_in(params)
@@ -71,8 +74,9 @@ class AnalystAnswerer:
         return self._analyse(document.path, document.language, document.text, document.numbers, shape_of(params))
 
     def tool(self, params: dict[str, Any]) -> ToolCall | None:
-        """What advice on dependencies still needs."""
-        wanted = next_tool(params)
+        """What a check of a finding, or advice on dependencies, still needs."""
+        checked = finding_checks.is_about_a_finding(params)
+        wanted = finding_checks.next_tool(params) if checked else next_tool(params)
         return None if wanted is None else ToolCall(*wanted)
 
 

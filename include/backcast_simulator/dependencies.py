@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from backcast_simulator.prompts import text_of
+from backcast_simulator.tool_results import brought
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 LIST_VERSIONS = "list_versions"
 READ_FILE = "read_file"
 MOST_ADVICE = 25
-_RESULT = re.compile(
-    r"\A<result-(?P<fence>[0-9a-f]{12}) tool=\w+>\n(?P<content>.*)\n</result-(?P=fence)>\s*\Z", re.DOTALL
-)
 _NO_MODEL = "No model was asked."
 _UPPER_BOUND = re.compile(r"<|~=|==|\^")
 _SEPARATORS = re.compile(r"[-_.]+")
@@ -62,11 +59,11 @@ def next_tool(params: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     """The tool that is to be called next, and with what; None when it is time to answer."""
     if not is_about_dependencies(params) or (params.get("tool_choice") or {}).get("type") == "none":
         return None
-    brought = _brought(params)
-    listed = [content for name, content in brought if name == LIST_VERSIONS]
+    results = brought(params)
+    listed = [content for name, content in results if name == LIST_VERSIONS]
     if not listed:
         return LIST_VERSIONS, {}
-    if any(name == READ_FILE for name, _ in brought):
+    if any(name == READ_FILE for name, _ in results):
         return None
     path = _worth_reading(list(_packages(listed)))
     return None if path is None else (READ_FILE, {"path": path})
@@ -74,28 +71,12 @@ def next_tool(params: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
 
 def advise(params: dict[str, Any]) -> str:
     """The advice as JSON text: `{"summary": ..., "advice": [...]}`."""
-    brought = _brought(params)
-    packages = list(_packages(content for name, content in brought if name == LIST_VERSIONS))
-    read = "\n".join(content for name, content in brought if name == READ_FILE)
+    results = brought(params)
+    packages = list(_packages(content for name, content in results if name == LIST_VERSIONS))
+    read = "\n".join(content for name, content in results if name == READ_FILE)
     advice = [*_loose(packages), *_conflicting(packages), *_without_hashes(packages, read)][:MOST_ADVICE]
     summary = f"{len(packages)} entries in {len({one.file for one in packages})} files were looked at. {_NO_MODEL}"
     return orjson.dumps({"summary": summary, "advice": advice}).decode()
-
-
-def _brought(params: dict[str, Any]) -> list[tuple[str, str]]:
-    """What tools brought, in order: the name of each, and its content; empty where it failed."""
-    names: dict[str, str] = {}
-    brought = []
-    for message in params["messages"]:
-        content = message.get("content")
-        for block in content if isinstance(content, list) else []:
-            if block.get("type") == "tool_use":
-                names[str(block.get("id"))] = str(block.get("name"))
-            elif block.get("type") == "tool_result":
-                result = _RESULT.match(text_of(block.get("content")))
-                name = names.get(str(block.get("tool_use_id")), "")
-                brought.append((name, result["content"] if result and not block.get("is_error") else ""))
-    return brought
 
 
 def _packages(contents: Iterable[str]) -> Iterator[_Package]:

@@ -11,8 +11,9 @@ from tests.acceptance.nights import listed
 from tests.support import RunningSimulator, commit, git, wait_until
 
 from backcast.ledger.connection import Ledger
+from backcast.ledger.progress import read_progress
 from backcast.local.environment import simulator_url
-from backcast.local.follow import failures, wait_for_dag
+from backcast.local.follow import external_key, failures, wait_for_dag
 
 if TYPE_CHECKING:
     from backcast.local.stack import Stack
@@ -78,3 +79,40 @@ def test_dependencies_are_advised_on_by_tools_that_run_in_mid_answer(stack: Stac
     assert report["advice"]
     assert len(report["turns"]) > 1
     assert recorded(stack, dag_id) == [{"kind": "review", "state": "reviewed", "paid": True}]
+
+
+def test_an_audit_holds_its_findings_against_the_repository_and_asks_about_none_twice(
+    stack: Stack, tmp_path: Path
+) -> None:
+    dag_id = "weekly_code_audit"
+    # By the rule of the simulator the second one is refuted.
+    for number in range(2):
+        (tmp_path / f"eval{number}.py").write_text("def evaluated(text):\n    return eval(text)\n")
+    git(tmp_path, "init", "-q")
+    commit(tmp_path, "first")
+    simulator = RunningSimulator(simulator_url(stack.ports))
+    for dag_run_id in ("audited", "again"):
+        before = len(simulator.bill())
+        assert ended(stack, dag_id, dag_run_id, repository=str(tmp_path)) == "success", failures(
+            stack, dag_id, dag_run_id
+        )
+        charges = [float(charge["cost_usd"]) for charge in simulator.bill()[before:]]
+        progress = read_progress(stack.ledger, external_key(dag_id, dag_run_id))
+        assert progress is not None
+        assert progress.report_path is not None
+        folder = Path(progress.report_path).parent
+        report = json.loads((folder / "report.json").read_bytes())
+        verdicts = {check["fingerprint"]: check["verdict"] for check in report["audit"]["checks"]}
+        assert [verdicts[finding["fingerprint"]] for finding in report["findings"]] == ["verified", "refuted"]
+        suppressed = [
+            "suppressions" in one for one in json.loads((folder / "audit.sarif").read_bytes())["runs"][0]["results"]
+        ]
+        assert suppressed == [False, True]
+        assert (folder / "trends.svg").read_text().startswith("<svg")
+        # To the token; and the second time nothing is asked.
+        assert float(progress.cost_usd) == pytest.approx(sum(charges))
+        assert (report["audit"]["conversations"], bool(charges)) == (
+            (2, True) if dag_run_id == "audited" else (0, False)
+        )
+        states = {task.task_id: task.state for task in stack.airflow.tasks(dag_id, dag_run_id)}
+        assert (states["check_findings"], states["publish"]) == ("success", "success")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import jsonschema
 import pytest
-from tests.stepped_night import DAY, SteppedNight
+from tests.audits import AUDIT, COPYLEFT, EVAL, SWALLOWED, UNREACHABLE, UNUSED, Week, found, seen
 from tests.support import WORKFLOW, commit, git
 
 from backcast.domain.sla import Terms, whole_rounds
@@ -17,7 +15,6 @@ from backcast.services.collect import collect
 from backcast.services.ingest import ingest
 from backcast.services.open_run import open_run
 from backcast.services.publish import publish
-from backcast.services.resubmit import resubmit_failures
 from backcast.services.rounds import plan_round
 from backcast.settings import run_settings
 from backcast_simulator.rules import parse_rules
@@ -27,60 +24,12 @@ if TYPE_CHECKING:
 
     from backcast.ledger.connection import Ledger
 
-AUDIT = "weekly_code_audit"
-EVAL = "def evaluated(text):\n    return eval(text)\n"
-SWALLOWED = "def careless(task):\n    try:\n        task()\n    except:\n        pass\n"
-UNUSED = "import os\n\nVALUE = 1\n"
-UNREACHABLE = "def early():\n    return 1\n    print(2)\n"
-COPYLEFT = "# SPDX-License-Identifier: GPL-3.0-only\nNAME = 'copied'\n"
-REPORT_SCHEMA = json.loads(files("backcast.reports").joinpath("report.schema.json").read_bytes())
-
-
-class Week(SteppedNight):
-    """Runs of either workflow through the services, one after the other; every batch takes a day."""
-
-    def whole(self, workflow: str, key: str, **params: Any) -> dict[str, Any]:
-        settings = run_settings(workflow, {"repository": str(self.repository), **params})
-        run_id = open_run(self.ledger, self.api, self.now, settings, external_key=key)
-        collect(self.ledger, self.now, run_id, cache=self.folder)
-        self._round(run_id, 1)
-        resubmit_failures(self.ledger, run_id, 2)
-        self._round(run_id, 2)
-        path = publish(self.ledger, self.now, run_id, reports=self.folder / "reports").report
-        assert path
-        report: dict[str, Any] = json.loads(path.with_suffix(".json").read_bytes())
-        jsonschema.validate(report, REPORT_SCHEMA)
-        report["markdown"] = path.read_text()
-        return report
-
-    def _round(self, run_id: int, number: int) -> None:
-        for batch_id in plan_round(self.ledger, self.now, run_id, number):
-            self.submit(batch_id)
-            self.simulator.advance(DAY)
-            ingest(self.ledger, self.api, self.now, batch_id)
-
-    def days(self, count: float) -> None:
-        self.simulator.advance(count * DAY)
-
-    def write(self, **texts: str) -> None:
-        for name, text in texts.items():
-            (self.repository / f"{name}.py").write_text(text)
-        commit(self.repository, "next")
-
 
 @pytest.fixture
 def week(ledger: Ledger, tmp_path: Path) -> Week:
     week = Week(ledger, tmp_path, documents=1)
     week.write(holes=EVAL, careless=SWALLOWED, debt=UNUSED, early=UNREACHABLE, copied=COPYLEFT)
     return week
-
-
-def found(findings: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    return [(finding["path"], finding["category"]) for finding in findings]
-
-
-def seen(entries: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
-    return [(entry["finding"]["path"], entry["finding"]["status"], entry["run_id"]) for entry in entries]
 
 
 def test_an_audit_has_findings_of_its_own_kinds_the_worst_first(week: Week) -> None:
@@ -111,7 +60,12 @@ def test_the_nights_of_the_week_stand_beside_the_audit_each_finding_once(week: W
     assert [report["commit"] for report in beside["reports"]] == [second["commit"], first["commit"]]
     # The hole is a finding of the audit, too, under the same category; the swallowed error has another one there.
     assert ("holes.py", "security") in found(second["findings"])
-    assert seen(beside["findings"]) == [("careless.py", "new", second["run_id"]), ("debt.py", "new", second["run_id"])]
+    assert seen(beside["findings"]) == [("debt.py", "new", second["run_id"])]
+    paths = {finding["fingerprint"]: finding["path"] for finding in audit["findings"]}
+    assert [(paths[one["fingerprint"]], one["category"], one["run_id"]) for one in beside["same"]] == [
+        ("careless.py", "error_handling", second["run_id"]),
+        ("holes.py", "security", second["run_id"]),
+    ]
     assert seen(beside["fixed"]) == [("early.py", "fixed", first["run_id"])]
     assert beside["fixed"][0]["published_at"] == first["published_at"]
     assert "| Unreachable code in `early` after line 2 |" in audit["markdown"]

@@ -22,9 +22,12 @@ PROJECT = Path(__file__).resolve().parents[2]
 MOST_DEATHS = len(FaultPoint) + 1
 # Where every one of these nights dies; the others are those of what fails beside.
 AT_THE_CUT_OFF = {point for point in FaultPoint if point.value.startswith(("cut_off", "rescue.call", "rescue.answer"))}
+# Only the findings of an audit are checked.
+OF_CHECKS = {point for point in FaultPoint if point.value.startswith("check")}
 ALWAYS = (
     set(FaultPoint)
     - AT_THE_CUT_OFF
+    - OF_CHECKS
     # Only a run that was not proved before has a sample.
     - {FaultPoint.GATE_JUDGED}
     - {FaultPoint.SUBMIT_CREATED, FaultPoint.SUBMIT_CONFIRMED, FaultPoint.SUBMIT_REFUSED, FaultPoint.SUBMIT_IN_DOUBT}

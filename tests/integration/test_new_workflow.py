@@ -50,7 +50,8 @@ def test_what_is_made_passes_the_check_and_its_dag_file_is_short(dags: Path) -> 
     done = new("license_review", dags, "--like", "weekly_code_audit")
     assert done.exit_code == 0, done.output
     folder = workflow_file("license_review").parent
-    files = ["prompts/document.md.j2", "prompts/v1.md.j2", "schema.json", "workflow.yaml"]
+    prompts = ["check.finding.md.j2", "check.md.j2", "document.md.j2", "v1.md.j2"]
+    files = [*(f"prompts/{name}" for name in prompts), "schema.json", "workflow.yaml"]
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == files
     assert all(file in done.stdout for file in files)
     assert len((dags / "license_review.py").read_text().splitlines()) <= 10

@@ -76,6 +76,10 @@ def test_every_workflow_is_told_with_its_api_and_who_waits_and_why() -> None:
         "pre_merge_review": "synchronous",
         "weekly_code_audit": "batch",
     }
+    [step] = told["weekly_code_audit"]["steps"]
+    assert (step["step"], step["api"]) == ("check_findings", "synchronous")
+    assert "must run read_file, search in mid-answer" in step["why"]
+    assert all(row["steps"] == [] for name, row in told.items() if name != "weekly_code_audit")
     assert told["pre_merge_review"]["who_waits"] == "somebody, at most 5 min"
     assert "must run read_file, search in mid-answer" in told["advice"]["why"]
     shown = route().stdout
@@ -96,7 +100,10 @@ def test_what_contradicts_itself_is_told_beside_the_others(workflows: Path) -> N
 
 def test_everything_as_a_batch_breaks_what_somebody_waits_for_and_saves_nothing_else() -> None:
     answer, told = asked("all-batch", "--runs-a-month", "pre_merge_review=400")
-    assert {name for name, each in told.items() if each["breaks"]} == {"pre_merge_review", "advice"}
+    broken = {name for name, each in told.items() if each["breaks"]}
+    assert broken == {"pre_merge_review", "advice", "weekly_code_audit"}
+    [step] = told["weekly_code_audit"]["breaks"]
+    assert step.startswith("Its step check_findings would be lost, which is synchronous now")
     review = told["pre_merge_review"]
     assert review["breaks"][0].endswith("in place of at most 5 min: 400 to 9,600 hours of waiting a month.")
     assert (review["usual_hours_of_waiting"], review["worst_hours_of_waiting"]) == ("400", "9600")
@@ -142,7 +149,7 @@ def test_the_answer_to_a_manager_is_in_words() -> None:
     said = route("--what-if", "all-batch").stdout
     assert "Batches save US$" in said
     assert "Saved without breaking anything: US$ 0.00." in said
-    assert "It would break 2 of 4 workflows:" in said
+    assert "It would break 3 of 4 workflows:" in said
     assert "A batch takes 1 h (the API's documentation: most batches finish within an hour), and may take 24 h." in said
     assert "Nothing would break." in route("--what-if", "all-sync").stdout
 

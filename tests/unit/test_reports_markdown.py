@@ -248,7 +248,7 @@ def test_what_another_workflow_found_stands_beside_with_run_and_date() -> None:
     lines = markdown.splitlines()
     section = lines[lines.index("## Beside it: `nightly_tech_debt` since 2026-04-24") :]
     assert section[2] == (
-        "What 2 reports of this repository found, without what stands above in the same category: "
+        "What 2 reports of this repository found, without what stands above in the same place: "
         "run 11 of 2026-04-30, run 9 of 2026-04-28."
     )
     assert "| Beside it | `nightly_tech_debt`: 1 open, 1 fixed meanwhile |" in lines

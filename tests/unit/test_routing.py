@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from backcast.domain.audit import CheckTerms
 from backcast.domain.capacity import Rate, Work
 from backcast.domain.plan import Wish, make_plan
 from backcast.domain.routing import Api, Declared, contradictions, route
@@ -60,10 +61,26 @@ def test_what_starts_by_itself_with_too_short_an_sla_is_refused_with_both_ways_o
         ({"slots": 1}, "slots"),
         ({"every": H, "opportunistic": True}, "opportunistic"),
         ({"client_tools": ("ls",), "server_tools": ("ls",)}, "client_tools"),
+        ({"client_tools": ("ls",), "check": CheckTerms()}, "check"),
+        ({"blocking": True, "check": CheckTerms()}, "check"),
+        ({"check": CheckTerms(), "due": DUE, "slots": 1}, ""),
     ],
 )
 def test_what_cannot_be_true_together_is_named_by_its_key(facts: dict[str, Any], keys: str) -> None:
     assert " ".join(key for key, _ in contradictions(Declared(sla=30 * H, **facts))) == keys
+
+
+@pytest.mark.parametrize("facts", [{"sla": 72 * H, "due": DUE}, {"sla": 12 * H, "due": DUE, "opportunistic": True}])
+def test_a_check_with_tools_is_a_synchronous_step_of_what_stays_a_batch(facts: dict[str, Any]) -> None:
+    check = CheckTerms(top=7, client_tools=("read_file", "search"))
+    without, routed = route(Declared(**facts)), route(Declared(**facts, check=check))
+    assert (routed.api, routed.waits, without.steps) == (without.api, without.waits, ())
+    [step] = routed.steps
+    assert (step.name, step.api) == ("check_findings", Api.SYNCHRONOUS)
+    assert "at most 7 findings" in step.why
+    assert "must run read_file, search in mid-answer" in step.why
+    assert routed.why == f"{without.why} {step.why}"
+    assert str(routed) == f"{without.api}, then check_findings synchronous"
 
 
 def test_a_batch_that_is_tried_gets_what_the_sla_has_left_for_it() -> None:

@@ -57,7 +57,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pa
 MISTAKES: list[tuple[str, str, int, str]] = [
     # What is written in place of what, the line that is named, and what is said.
     ("sla: 30h", "slaa: 30h", 3, "'slaa' is no key here. Did you mean 'sla'?"),
-    ("sla: 30h", "sla: 30h\ncolour: red", 4, "'colour' is no key here. Write one of blocking, budget, client_tools, "),
+    ("sla: 30h", "sla: 30h\ncolour: red", 4, "'colour' is no key here. Write one of blocking, budget, check, "),
     ("  kind: git", "  kind: git\n  reff: main", 10, "source: 'reff' is no key here. Did you mean 'ref'?"),
     ("sla: 30h\n", "", 1, "'sla' is a required property. How long a run may take, as elapsed time: 30h"),
     ("sla: 30h", "sla: 30h\nsla: 40h", 4, "sla: it stands twice. Keep one of both."),
@@ -79,6 +79,21 @@ MISTAKES: list[tuple[str, str, int, str]] = [
         6,
         "max_tokens: an answer of claude-haiku-4-5 has at most 64000 tokens.",
     ),
+    ("sla: 30h", "sla: 30h\ncheck: {topp: 3}", 4, "check: 'topp' is no key here. Did you mean 'top'?"),
+    ("sla: 30h", "sla: 30h\ncheck: {max_turns: 1}", 4, "check.max_turns: 1 is less than the minimum of 2. How many"),
+    (
+        "sla: 30h",
+        "sla: 30h\ncheck:\n  client_tools: [read_files]",
+        5,
+        "check.client_tools[0]: 'read_files' is not one of ['read_file', 'search', 'list_versions']",
+    ),
+    (
+        "sla: 30h",
+        "sla: 30h\nclient_tools: [search]\ncheck: {top: 3}",
+        5,
+        "check: it is a step after batches, and by client_tools all of this workflow is asked synchronously. Leave out",
+    ),
+    ("kind: git", "kind: folder\n  path: in\ncheck: {}", 11, "check: findings are checked at a commit, and the kind"),
     ("kind: git", "kind: svn", 9, "source.kind: 'svn' is not one of ['git', 'diff', 'folder', "),
     ("kind: git", "kind: git\n  path: inbox", 10, "source.path: it is of folder and object_store. Leave it out"),
     ("kind: git", "kind: folder", 9, "source.kind: nobody says which folder it is. Name it in source.path."),

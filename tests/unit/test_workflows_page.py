@@ -33,7 +33,7 @@ def backcast(*arguments: str) -> str:
 
 def routes() -> str:
     rows = [
-        [f"`{row['workflow']}`", row["api"], row["who_waits"], row["why"]]
+        [f"`{row['workflow']}`", row["route"], row["who_waits"], row["why"]]
         for row in json.loads(backcast("route", "--json"))["workflows"]
     ]
     head = ["workflow", "API", "who waits", "why"]

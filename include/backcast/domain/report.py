@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from backcast.domain.audit import Audit
+
 Severity = Literal["critical", "high", "medium", "low"]
 Effort = Literal["minutes", "hours", "days"]
 FindingStatus = Literal["new", "persisting", "fixed"]
@@ -131,10 +133,21 @@ class SeenFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenToo:
+    """A finding of a report, by its fingerprint, that another workflow's report has too, under a category there."""
+
+    fingerprint: str
+    run_id: int
+    published_at: datetime
+    category: str
+
+
+@dataclass(frozen=True, slots=True)
 class Beside:
     """What another workflow's reports since a time found, without what this report found itself.
 
-    The latest report comes first. A finding is fixed when the latest report no longer has it.
+    The latest report comes first. A finding is fixed when the latest report no longer has it. What is open at the place
+    of a finding of this report is not among the findings: it is told in `same`.
     """
 
     workflow: str
@@ -142,6 +155,7 @@ class Beside:
     reports: tuple[ReportRef, ...]
     findings: tuple[SeenFinding, ...]
     fixed: tuple[SeenFinding, ...]
+    same: tuple[SeenToo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +164,8 @@ class Report:
 
     Findings come in the order that `first` names; `categories` are those that the answer schema lists.
     `interim` when a later run makes the report that is due at this deadline. `retried` says how the documents went on
-    that failed at first; `suspicious` are those whose answers should not be relied on.
+    that failed at first; `suspicious` are those whose answers should not be relied on. `audit` is what checks of the
+    findings brought; None where findings are not checked.
     """
 
     workflow: str
@@ -179,3 +194,4 @@ class Report:
     retried: tuple[Retried, ...] = ()
     first_attempts: FirstAttempts = field(default_factory=FirstAttempts)
     suspicious: tuple[SuspiciousDocument, ...] = ()
+    audit: Audit | None = None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from backcast.domain.durations import told
 from backcast.domain.sla import SHORTEST_INTERVAL, SlaError, Terms, require_feasible, with_hoped_window
@@ -13,7 +13,11 @@ from backcast.domain.sla import SHORTEST_INTERVAL, SlaError, Terms, require_feas
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from backcast.domain.audit import CheckTerms
     from backcast.domain.schedule import Due
+
+
+CHECK_STEP: Final = "check_findings"
 
 
 class Api(StrEnum):
@@ -37,6 +41,7 @@ class Declared:
         due: when a report is due; None when it has no such time.
         every: how far apart its submissions are; None when that is not said.
         slots: at most so many submissions before each due time.
+        check: how findings are held against the repository before they are reported; None: they are not.
     """
 
     sla: timedelta
@@ -47,6 +52,7 @@ class Declared:
     due: Due | None = None
     every: timedelta | None = None
     slots: int | None = None
+    check: CheckTerms | None = None
 
     @property
     def terms(self) -> Terms:
@@ -55,12 +61,25 @@ class Declared:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a workflow that goes another way than the rest of it, and why, in a sentence."""
+
+    name: str
+    api: Api
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
-    """Where a workflow's work goes: the API, who waits, and why, in sentences."""
+    """Where a workflow's work goes: the API, who waits, and why, in sentences; `steps` go another way than the rest."""
 
     api: Api
     waits: str
     why: str
+    steps: tuple[Step, ...] = ()
+
+    def __str__(self) -> str:
+        return ", then ".join([str(self.api), *(f"{step.name} {step.api}" for step in self.steps)])
 
 
 def contradictions(declared: Declared) -> Iterator[tuple[str, str]]:
@@ -75,6 +94,10 @@ def contradictions(declared: Declared) -> Iterator[tuple[str, str]]:
     for name in declared.client_tools:
         if name in declared.server_tools:
             yield "client_tools", f"{name!r} is among server_tools, too. Either the API runs it, or somebody else."
+    if declared.check is not None and (declared.blocking or declared.client_tools):
+        key = "blocking" if declared.blocking else "client_tools"
+        why = f"it is a step after batches, and by {key} all of this workflow is asked synchronously."
+        yield "check", f"{why} Leave out check, or {key}: the tools of the check are its own."
 
 
 def _about_batches(declared: Declared, given: list[str]) -> Iterator[tuple[str, str]]:
@@ -113,7 +136,16 @@ def route(declared: Declared) -> Route:
             waits,
             f"Somebody must run {_listed(declared.client_tools)} in mid-answer, for which a batch has no turn.",
         )
-    return _route_by_clock(declared, waits)
+    routed = _route_by_clock(declared, waits)
+    return routed if declared.check is None else _with_check(routed, declared.check)
+
+
+def _with_check(routed: Route, check: CheckTerms) -> Route:
+    why = (
+        f"What of it comes first, at most {check.top} findings, is then checked synchronously: somebody must run "
+        f"{_listed(check.client_tools)} in mid-answer, for which a batch has no turn."
+    )
+    return replace(routed, why=f"{routed.why} {why}", steps=(Step(CHECK_STEP, Api.SYNCHRONOUS, why),))
 
 
 def _route_by_clock(declared: Declared, waits: str) -> Route:

@@ -175,6 +175,11 @@ def _lost_to_batches(load: Load, batch: BatchTime) -> Iterator[str]:
             f"Every answer would end at its first call of {', '.join(declared.client_tools)}, which nobody runs inside "
             f"a batch: each further turn would be another batch, of up to {told(batch.worst)}."
         )
+    for step in load.route.steps:
+        yield (
+            f"Its step {step.name} would be lost, which is synchronous now: a batch has no turn for its tools, and "
+            "what it checks now would be reported unchecked."
+        )
     if declared.sla < declared.terms.minimum_sla:
         yield f"Its SLA of {sla} would be lost whenever a batch takes longer: one may take {told(batch.worst)}."
     elif load.route.api is not Api.SYNCHRONOUS and load.called:

@@ -8,6 +8,7 @@ from backcast.orchestration.deadlines import deadline_alerts
 from backcast.orchestration.form import batch_params, default_args, documentation
 from backcast.orchestration.tasks import (
     a_round,
+    check_findings,
     collect,
     gate,
     inherited,
@@ -18,6 +19,7 @@ from backcast.orchestration.tasks import (
     resubmit_failures,
 )
 from backcast.orchestration.timetable import runs_at_once, schedule_for
+from backcast.services.routing import has_checks
 from backcast.services.scheduling import why_broken
 from backcast.settings import load_workflow
 
@@ -58,4 +60,8 @@ def batch_stages(workflow: str) -> None:
         >> rescue(run)
         >> last
     )
-    collected >> inherited(run) >> last >> published
+    collected >> inherited(run) >> last
+    if has_checks(workflow):
+        last >> check_findings(run) >> published
+    else:
+        last >> published

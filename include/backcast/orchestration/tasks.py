@@ -181,6 +181,23 @@ def _rescue(run: int, *, final: bool) -> None:
 
 @task(trigger_rule="none_failed")
 @explained
+def check_findings(run: int) -> None:
+    """Hold the findings that come first in the report against the repository, synchronously, by a model with tools."""
+    from backcast.orchestration import clients
+    from backcast.services.finding_checks import check_findings as service
+    from backcast.settings import cache_folder
+
+    checked = service(clients.ledger(), clients.api(), clients.now, run, cache=cache_folder())
+    _log.info(
+        "%s findings were checked, of %s the verdict was known; %s stay unclear without one.",
+        checked.asked,
+        checked.known,
+        checked.left,
+    )
+
+
+@task(trigger_rule="none_failed")
+@explained
 def resubmit_failures(run: int, round_number: int) -> None:
     """Make the next round's requests out of this run's failures."""
     from backcast.orchestration import clients

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,9 @@ def render_json(report: Report) -> bytes:
     content = {field.name: getattr(report, field.name) for field in fields(report)}
     if not report.suspicious:
         del content["suspicious"]
+    if report.audit is None:
+        # Only where findings are checked is there anything to say of it.
+        del content["audit"]
     return orjson.dumps({"schema_version": SCHEMA_VERSION} | content, default=_plain, option=_OPTIONS)
 
 
@@ -38,6 +41,8 @@ def render_extraction_json(report: ExtractionReport) -> bytes:
 def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return wording.utc(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, Decimal):
         # A string, because a JSON number would be read as a binary fraction.
         return f"{value:f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from backcast.reports import escaping, tables, wording
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from backcast.domain.audit import Quotation
     from backcast.domain.report import Finding, Report
 
 IN_FULL = 50
@@ -22,18 +24,26 @@ _LANGUAGE_HINT = re.compile(r"\.([A-Za-z0-9]{1,10})$")
 
 def render_markdown(report: Report) -> str:
     """The report as Markdown that is pleasant both rendered and as plain text."""
+    checks = report.audit.by_finding() if report.audit else {}
+    gone = {fingerprint for fingerprint, check in checks.items() if check.verdict == "refuted"}
+    findings = [finding for finding in report.findings if finding.fingerprint not in gone]
     return (
         environment()
         .get_template("report.md.j2")
         .render(
             report=report,
             suspicious=report.suspicious[:IN_FULL],
-            in_full=report.findings[:IN_FULL],
-            in_brief=report.findings[IN_FULL:],
-            severities=tables.by_severity(report.findings),
-            directories=tables.by_directory(report.findings),
-            categories=tables.by_category(report.findings, report.categories),
-            new=sum(finding.status == "new" for finding in report.findings),
+            audit=report.audit,
+            checks=checks,
+            verdicts=Counter(checks[one.fingerprint].verdict for one in report.findings if one.fingerprint in checks),
+            findings=findings,
+            in_full=findings[:IN_FULL],
+            in_brief=findings[IN_FULL:],
+            refuted=[finding for finding in report.findings if finding.fingerprint in gone],
+            severities=tables.by_severity(findings),
+            directories=tables.by_directory(findings),
+            categories=tables.by_category(findings, report.categories),
+            new=sum(finding.status == "new" for finding in findings),
             saving=report.spend.synchronous_usd - report.spend.cost_usd,
             time_left=report.deadline - report.published_at,
         )
@@ -61,6 +71,7 @@ def environment() -> Environment:
         "number": wording.number,
         "percent": wording.percent,
         "place": _place,
+        "quoted_at": _quoted_at,
         "seconds": wording.seconds,
         "share": wording.share,
         "usd": wording.usd,
@@ -89,6 +100,10 @@ def _finalize(value: object) -> str:
 
 def _place(finding: Finding) -> str:
     return escaping.code(f"{finding.path}:{finding.line_start}-{finding.line_end}")
+
+
+def _quoted_at(one: Quotation) -> str:
+    return escaping.code(f"{one.path}:{one.line_start}-{one.line_end}")
 
 
 def _evidence(evidence: str, path: str) -> str:

@@ -12,8 +12,9 @@ from backcast.domain.findings import with_fingerprints
 from backcast.reports.escaping import flat, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from backcast.domain.report import Finding
     from backcast.domain.reviews import NotReviewed, Review, ReviewFinding
 
 _SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -31,11 +32,11 @@ def review_sarif(review: Review) -> bytes:
     missing = [_notification(one, "warning") for one in review.unanswered]
     left_out = [_notification(one, "note") for one in review.left_out]
     run = {
-        "tool": {"driver": {"name": "backcast", **_version(), "rules": [{"id": rule} for rule in rules]}},
+        "tool": tool_of(rules),
         "invocations": [
             {"executionSuccessful": not missing, "toolExecutionNotifications": [*missing, *left_out]},
         ],
-        "results": [_result(finding, print_, rules) for print_, finding in _with_fingerprints(review.findings)],
+        "results": [result_of(finding, print_, rules) for print_, finding in _with_fingerprints(review.findings)],
         "columnKind": "unicodeCodePoints",
         "properties": {
             "model": review.model,
@@ -45,6 +46,11 @@ def review_sarif(review: Review) -> bytes:
             "mergeBase": review.merge_base,
         },
     }
+    return sarif_log(run)
+
+
+def sarif_log(run: Mapping[str, Any]) -> bytes:
+    """Return a SARIF log with one run."""
     log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
     return orjson.dumps(log, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
@@ -59,7 +65,13 @@ def _with_fingerprints(findings: Iterable[ReviewFinding]) -> Iterator[tuple[str,
             yield fingerprint, finding
 
 
-def _result(finding: ReviewFinding, fingerprint: str, rules: list[str]) -> dict[str, Any]:
+def tool_of(rules: Iterable[str]) -> dict[str, Any]:
+    """Return what says whose results these are, by which rules."""
+    return {"driver": {"name": "backcast", **_version(), "rules": [{"id": rule} for rule in rules]}}
+
+
+def result_of(finding: ReviewFinding | Finding, fingerprint: str, rules: list[str]) -> dict[str, Any]:
+    """Return a finding as a result, by the rule that its category is."""
     lines = {"startLine": finding.line_start, "endLine": finding.line_end}
     told = "\n\n".join(printable(flat(part)) for part in (finding.title, finding.why, finding.suggestion))
     return {
@@ -67,7 +79,7 @@ def _result(finding: ReviewFinding, fingerprint: str, rules: list[str]) -> dict[
         "ruleIndex": rules.index(finding.category),
         "level": _LEVELS[finding.severity],
         "message": {"text": told},
-        "locations": [_location(finding.path, {**lines, "snippet": {"text": finding.evidence}})],
+        "locations": [location_of(finding.path, {**lines, "snippet": {"text": finding.evidence}})],
         "partialFingerprints": {"backcast/v1": fingerprint},
         "properties": {"severity": finding.severity},
     }
@@ -76,10 +88,11 @@ def _result(finding: ReviewFinding, fingerprint: str, rules: list[str]) -> dict[
 def _notification(one: NotReviewed, level: str) -> dict[str, Any]:
     region = {"startLine": one.lines[0], "endLine": one.lines[1]} if one.lines else None
     text = f"{'not answered' if level == 'warning' else 'left out'}: {flat(one.reason)}"
-    return {"level": level, "message": {"text": text}, "locations": [_location(one.path, region)]}
+    return {"level": level, "message": {"text": text}, "locations": [location_of(one.path, region)]}
 
 
-def _location(path: str, region: dict[str, Any] | None) -> dict[str, Any]:
+def location_of(path: str, region: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a file, or a region of it, as a location."""
     place: dict[str, Any] = {"artifactLocation": {"uri": quote(path), "uriBaseId": _ROOT}}
     return {"physicalLocation": {**place, "region": region} if region else place}
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from backcast.domain.errors import ReportError
+from backcast.reports.audit_sarif import audit_sarif
 from backcast.reports.extraction import render_extraction
 from backcast.reports.json_report import render_extraction_json, render_json
 from backcast.reports.markdown import render_markdown
+from backcast.reports.trend_chart import draw_weeks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 MARKDOWN = "report.md"
 JSON = "report.json"
 ROWS = "rows.jsonl"
+SARIF = "audit.sarif"
+TRENDS = "trends.svg"
 REVIEW_LANE = "review-lane.json"
 LATEST = "latest"
+_OURS = (MARKDOWN, JSON, ROWS, SARIF, TRENDS, REVIEW_LANE)
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -33,6 +38,8 @@ _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 def write_report(report: Report, folder: Path, review_lane: bytes | None = None) -> Path:
     """Write `report.md` and `report.json` into `folder`, instead of what an earlier attempt left; returns `folder`.
+
+    The report of an audit has `audit.sarif` and `trends.svg` beside them.
 
     Args:
         report: what is reported.
@@ -43,6 +50,11 @@ def write_report(report: Report, folder: Path, review_lane: bytes | None = None)
         ReportError: the report cannot be written; an earlier report of this folder is still there.
     """
     contents: dict[str, Iterable[bytes]] = {MARKDOWN: [render_markdown(report).encode()], JSON: [render_json(report)]}
+    if report.audit is not None:
+        contents |= {
+            SARIF: [audit_sarif(report, report.audit)],
+            TRENDS: [draw_weeks(report.workflow, report.audit)],
+        }
     return _write_folder(contents, folder, review_lane, interim=report.interim)
 
 
@@ -98,9 +110,7 @@ def _write_folder(
 def _refuse_foreign(folder: Path) -> None:
     """Replacing a folder deletes it, so it must hold nothing but a report."""
     if folder.is_dir():
-        foreign = sorted(
-            entry.name for entry in folder.iterdir() if entry.name not in (MARKDOWN, JSON, ROWS, REVIEW_LANE)
-        )
+        foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in _OURS)
         if foreign:
             raise ReportError(
                 f"cannot write the report to {folder}: it holds other files, such as {foreign[0]}; "

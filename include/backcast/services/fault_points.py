@@ -53,6 +53,11 @@ class FaultPoint(StrEnum):
     RESCUE_ANSWER_STORED = "rescue.answer_stored"
     RESUBMIT_BEFORE_COMMIT = "resubmit.before_commit"
     RESUBMIT_COMMITTED = "resubmit.committed"
+    CHECK_CHOSEN = "check.chosen"
+    CHECK_WRITTEN = "check.written"
+    CHECK_ANSWERED = "check.answered"
+    CHECK_STORED = "check.stored"
+    CHECK_DONE = "check.done"
     PUBLISH_WRITTEN = "publish.written"
     PUBLISH_COMMITTED = "publish.committed"
 

@@ -44,6 +44,13 @@ def tried_rescue(connection: Connection, run_id: int) -> Iterator[bool]:
 
 
 @contextmanager
+def tried_checks(connection: Connection, run: Row) -> Iterator[bool]:
+    """Hold the checks of a run's workflow and repository if nobody else does; yields whether that went well."""
+    with _tried(connection, "checks", {"checks": f"{run['workflow']} {run['repository']}"}) as held:
+        yield held
+
+
+@contextmanager
 def tried_workspace(connection: Connection, workspace: Row) -> Iterator[bool]:
     """Hold a workspace, by base URL and key fingerprint, if nobody else does; yields whether that went well."""
     name = f"{workspace['base_url']} {workspace['key_fingerprint']}"

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from backcast.domain.errors import InputError
-from backcast.prompt_files import files_of
+from backcast.prompt_files import check_files, files_of
 from backcast.services.routing import is_synchronous
 from backcast.settings import (
+    check_terms,
     checkout_dags,
     load_workflow,
     own_workflows_folder,
@@ -116,6 +117,9 @@ def _copies(like: str) -> Iterator[tuple[Path, str]]:
     yield prompt.schema, "schema.json"
     yield prompt.system, f"prompts/{_VERSION}.md.j2"
     yield prompt.document, "prompts/document.md.j2"
+    if check_terms(like) is not None:
+        for path in check_files(workflow_file(like).parent):
+            yield path, f"prompts/{path.name}"
 
 
 def _declaration(folder: Path, name: str, like: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ from backcast.reports.ranking import ranked
 from backcast.reports.writing import MARKDOWN, write_extraction, write_report
 from backcast.services.acceptance import parse_answer
 from backcast.services.addressings import suspicious_documents
+from backcast.services.audit import audited
 from backcast.services.beside import beside, settings_of
 from backcast.services.extraction import extraction_report, lock_rows, rows_as_lines, store_rows
 from backcast.services.fault_points import FaultPoint, reached
@@ -33,6 +34,7 @@ from backcast.services.rounds import release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from backcast.domain.records import ExtractionReport
     from backcast.services.open_run import Clock
@@ -91,9 +93,26 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
 
 def _publish_findings(connection: Connection, clock: Clock, run: Row, folder: Path) -> Report:
     copy_in_chunks(connection, "copy_findings", _finding_rows(connection, run))
-    report = _report(connection, {**run, "published_at": clock()})
+    run = {**run, "published_at": clock()}
+    report = audited(connection, run, _report(connection, run))
     write_report(report, folder, review_lane_file(connection, run["run_id"]))
     return report
+
+
+def foreseen(connection: Connection, now: datetime, run: Row) -> Report | None:
+    """Return what a run that has all its answers would report now, and change nothing; None when it is over.
+
+    Raises:
+        InDoubtError: requests of the run have no answer yet.
+    """
+    with connection.transaction(force_rollback=True):
+        if lock_run(connection, run["run_id"]) != "collected":
+            return None
+        require_answers(connection, run["run_id"])
+        merge_parts(connection, now, run)
+        settle(connection, run["run_id"])
+        copy_in_chunks(connection, "copy_findings", _finding_rows(connection, run))
+        return _report(connection, {**run, "published_at": now})
 
 
 def _publish_rows(connection: Connection, clock: Clock, run: Row, folder: Path) -> ExtractionReport:
@@ -150,6 +169,7 @@ def _report(connection: Connection, run: Row) -> Report:
     previous = connection.execute(sql("previous_run"), key).fetchone()
     both = {**key, "previous_run_id": previous["run_id"] if previous else None}
     settings = settings_of(connection, run)
+    findings = tuple(ranked(_findings(connection, both), settings.first))
     totals = connection.execute(sql("totals_of_run"), key).fetchone() or {}
     spend = connection.execute(sql("spend_of_run"), key).fetchone() or {}
     return Report(
@@ -171,13 +191,13 @@ def _report(connection: Connection, run: Row) -> Report:
         previous_published_at=previous["published_at"] if previous else None,
         totals=Totals(**totals),
         spend=Spend(**spend),
-        findings=tuple(ranked(_findings(connection, both), settings.first)),
+        findings=findings,
         fixed=tuple(finding_of(row, "fixed") for row in connection.execute(sql("fixed_findings"), both).fetchall()),
         unanswered=unanswered(connection, run["run_id"]),
         skipped=skipped(connection, run["run_id"]),
         first=settings.first,
         categories=categories_of(run["answer_schema"]),
-        beside=beside(connection, run, settings),
+        beside=beside(connection, run, settings, findings),
         suspicious=suspicious_documents(connection, run["run_id"]),
     )
 

@@ -16,6 +16,7 @@ from backcast.services.alerts import raise_alert
 from backcast.services.claims import await_claims, told
 from backcast.services.collect import collect
 from backcast.services.doubt import Finding, resolve_doubts
+from backcast.services.finding_checks import check_findings
 from backcast.services.finishing import waiting_in_round
 from backcast.services.gate import gate
 from backcast.services.ingest import RESULTS_KEPT, ingest
@@ -194,6 +195,16 @@ def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
     rescued = rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
     if waiting := rescued.waiting + rescued.undecided:
         return f"is being answered synchronously: {waiting} documents wait"
+    return _report(ledger, api, clock, run_id, folders, until)
+
+
+def _report(  # noqa: PLR0913, PLR0917  as `finish_run`, and until when
+    ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, folders: Folders, until: datetime
+) -> str:
+    """Check what is to be checked of a run's findings, as far as it can be now, and publish them."""
+    checked = check_findings(ledger, api, clock, run_id, cache=folders.cache, pause=folders.pause, stop_at=until)
+    if checked.waiting:
+        return f"is being checked: {checked.waiting} findings wait"
     published = publish(ledger, clock, run_id, reports=folders.reports)
     return f"published: {published.report}" if published.report else "estimated"
 

@@ -44,6 +44,14 @@ def require_batch(workflow: str) -> None:
         raise InputError(f"{workflow} is not for batches. {route(facts).why} It is asked synchronously.")
 
 
+def has_checks(workflow: str) -> bool:
+    """Whether the findings of a workflow are checked before they are reported; not those of one that cannot be read."""
+    try:
+        return declared_facts(workflow).check is not None
+    except InputError:
+        return False
+
+
 def is_synchronous(workflow: str) -> bool:
     """Whether nothing of a workflow belongs into a batch.
 

@@ -113,22 +113,39 @@ def ask(  # noqa: PLR0913  who is asked, and what
         tools: what the model may ask for.
         bounds: how far it may go.
     """
-    return asyncio.run(_asked(api, clock, model, params, tools, bounds))
+    return asyncio.run(converse(api, clock, model, params, tools=tools, bounds=bounds))
 
 
-async def _asked(  # noqa: PLR0913, PLR0917  as above
+async def converse(  # noqa: PLR0913  as above
     api: MessageBatchesApi,
     clock: Clock,
     model: Model,
     params: Mapping[str, Any],
+    *,
     tools: Sequence[Tool],
     bounds: Bounds,
 ) -> Conversation:
+    """Do as `ask`, for whoever has several conversations at once."""
     client = await api.connect()
     try:
         return await _Asking(client, clock, model, params, tools, bounds).all()
     finally:
         await client.close()
+
+
+def most_usd_of_first_turn(model: Model, params: Mapping[str, Any], tools: Sequence[Tool]) -> Decimal:
+    """Return the most that the first turn of a conversation can cost: with less to spend, nothing is sent."""
+    return _most_usd(model, _first_tokens(params, tools), params["max_tokens"])
+
+
+def _first_tokens(params: Mapping[str, Any], tools: Sequence[Tool]) -> int:
+    described = [[tool.name, tool.description, dict(tool.input_schema)] for tool in tools]
+    return estimate_tokens(len(orjson.dumps([dict(params), described])))
+
+
+def _most_usd(model: Model, prompt_tokens: int, max_tokens: int) -> Decimal:
+    # As if all of it were written to the cache, which costs more than to send it.
+    return synchronous_cost(model, Usage(cache_write_5m_tokens=prompt_tokens, output_tokens=max_tokens))
 
 
 @dataclass(slots=True)
@@ -146,8 +163,7 @@ class _Asking:
     async def all(self) -> Conversation:
         sent_at = self.clock()
         talk = ToolConversation(self.client, self.params, self.tools, self.bounds.timeout)
-        described = [[tool.name, tool.description, dict(tool.input_schema)] for tool in self.tools]
-        prompt_tokens = estimate_tokens(len(orjson.dumps([dict(self.params), described])))
+        prompt_tokens = _first_tokens(self.params, self.tools)
         try:
             while True:
                 if why := self._too_far(prompt_tokens):
@@ -197,9 +213,7 @@ class _Asking:
         return sum((turn.cost_usd for turn in self._turns), Decimal(0))
 
     def _most_usd(self, prompt_tokens: int) -> Decimal:
-        # As if all of it were written to the cache, which costs more than to send it.
-        usage = Usage(cache_write_5m_tokens=prompt_tokens, output_tokens=self.params["max_tokens"])
-        return synchronous_cost(self.model, usage)
+        return _most_usd(self.model, prompt_tokens, self.params["max_tokens"])
 
     def _seconds_left(self) -> float:
         return self._began + self.bounds.timeout.total_seconds() - time.monotonic()

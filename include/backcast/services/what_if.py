@@ -23,6 +23,7 @@ from backcast.settings import declared_facts, resolve, workflow_names
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from backcast.domain.audit import CheckTerms
     from backcast.domain.routing import Declared
     from backcast.ledger.connection import Ledger, Row
 
@@ -87,7 +88,7 @@ def _load(name: str, spent: Row | None, told_runs: int | None) -> Load:
         money = _money_spent(spent, runs)
         work = Work(-(-spent["answers"] // spent["runs"]), -(-int(spent["tokens"]) // spent["runs"]))
     else:
-        money = _money_estimated(values, route.api, _reports(declared, runs))
+        money = _money_estimated(values, route.api, _reports(declared, runs), declared.check)
         work = Work(values["requests"], values["requests"] * (values["input_tokens"] + values["output_tokens"]))
     return Load(
         workflow=name,
@@ -149,13 +150,13 @@ def _a_month(moments: Iterator[datetime]) -> Decimal:
 
 
 def _money_spent(spent: Row, runs: Figure) -> Money:
-    share = runs.value / spent["runs"]
+    share, checks = runs.value / spent["runs"], spent["checks_usd"]
     return Money(
-        now_usd=spent["cost_usd"] * share,
-        batch_usd=spent["synchronous_usd"] * BATCH_SHARE * share,
-        synchronous_usd=spent["synchronous_usd"] * share,
+        now_usd=(spent["cost_usd"] + checks) * share,
+        batch_usd=(spent["synchronous_usd"] * BATCH_SHARE + checks) * share,
+        synchronous_usd=(spent["synchronous_usd"] + checks) * share,
         basis=f"{spent['runs']:,} runs of the last {MONTH.days} days in the ledger, "
-        f"US$ {spent['cost_usd'] / spent['runs']:,.4f} each",
+        f"US$ {(spent['cost_usd'] + checks) / spent['runs']:,.4f} each",
     )
 
 
@@ -163,7 +164,7 @@ def _requests(number: int) -> str:
     return "1 request" if number == 1 else f"{number:,} requests"
 
 
-def _money_estimated(values: Mapping[str, Any], api: Api, reports: Figure) -> Money:
+def _money_estimated(values: Mapping[str, Any], api: Api, reports: Figure, check: CheckTerms | None) -> Money:
     cost = usual_cost(values)
     batch, synchronous = cost.least_usd * reports.value, cost.most_usd * reports.value
     return Money(
@@ -171,5 +172,6 @@ def _money_estimated(values: Mapping[str, Any], api: Api, reports: Figure) -> Mo
         batch_usd=batch,
         synchronous_usd=synchronous,
         basis=f"ESTIMATE, not history: {reports.value:,.1f} {reports.basis}, each of {_requests(values['requests'])} "
-        f"with {values['input_tokens']:,} tokens and {values['output_tokens']:,} in the answer, by {values['model']}",
+        f"with {values['input_tokens']:,} tokens and {values['output_tokens']:,} in the answer, by {values['model']}"
+        + (f"; without checks, of at most US$ {check.max_usd:.2f} each" if check else ""),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from typing import IO, TYPE_CHECKING, Self
 
 from backcast.domain.errors import InputError
@@ -87,6 +88,8 @@ class BlobReader:
     def __init__(self, git_dir: Path) -> None:
         self._git_dir = git_dir
         self._process: subprocess.Popen[bytes] | None = None
+        # Of several threads, each gets the blob that it asked for.
+        self._turn = threading.Lock()
 
     def __enter__(self) -> Self:
         command = ["git", f"--git-dir={self._git_dir}", "cat-file", "--batch"]
@@ -108,7 +111,11 @@ class BlobReader:
             process.communicate()
 
     def read(self, object_id: str) -> bytes:
-        """The whole content of one blob."""
+        """The whole content of one blob; several threads may ask."""
+        with self._turn:
+            return self._read(object_id)
+
+    def _read(self, object_id: str) -> bytes:
         stdin, stdout = self._pipes()
         try:
             stdin.write(f"{object_id}\n".encode())

@@ -1,5 +1,5 @@
--- What a workflow's reports found and a run itself did not, once each, as the latest report to have it says; fixed when
--- the latest of all no longer has it, though it got an answer; persisting when the report before them had it already.
+-- What a workflow's reports found, once each, as the latest report to have it says; fixed when the latest of all no longer
+-- has it, though it got an answer; persisting when the report before them had it already; own when a run found it, too.
 WITH latest AS (
     SELECT DISTINCT ON (findings.fingerprint) findings.*, runs.published_at, runs.workflow, runs.repository, runs.simulated
     FROM findings JOIN runs USING (run_id)
@@ -18,8 +18,8 @@ SELECT latest.*, documents.path,
                        WHERE now.run_id = %(latest_run_id)s AND now.path = documents.path
                          AND now.outcome IN ('unanswered', 'skipped')) AS fixed,
        EXISTS (SELECT FROM findings AS earlier JOIN before USING (run_id)
-               WHERE earlier.fingerprint = latest.fingerprint) AS persisting
+               WHERE earlier.fingerprint = latest.fingerprint) AS persisting,
+       EXISTS (SELECT FROM findings AS own
+               WHERE own.run_id = %(run_id)s AND own.fingerprint = latest.fingerprint) AS own
 FROM latest JOIN documents USING (document_id)
-WHERE NOT EXISTS (SELECT FROM findings AS own
-                  WHERE own.run_id = %(run_id)s AND own.fingerprint = latest.fingerprint)
 ORDER BY path, line_start, fingerprint;
