@@ -9,10 +9,11 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import yaml
 
+from backcast.domain.checks import CheckTerms, Sandbox
 from backcast.domain.deadlines import parse_deadline
 from backcast.domain.documents import Selection, is_url
 from backcast.domain.durations import parse_duration
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
     from backcast.domain.routing import Declared
     from backcast.domain.workflow import PromptVersion
 
+_CHECKS_VARIABLES: Final = {
+    "run": "BACKCAST_RUN_TESTS",
+    "sandbox": "BACKCAST_TESTS_SANDBOX",
+    "python": "BACKCAST_TESTS_PYTHON",
+}
 # What a run is told. Settings without a parameter and a variable stand in `workflow.yaml` alone.
 _OF_A_RUN: Final = (
     Setting("name"),
@@ -62,10 +68,15 @@ _OF_A_RUN: Final = (
     Setting("source.max_document_bytes", default=200_000),
     Setting("source.max_pdf_bytes", default=Selection().max_pdf_bytes),
     Setting("source.max_pdf_pages", default=Selection().max_pdf_pages),
+    Setting("source.untested_only", default=False),
     Setting("source.max_documents", parameter="max_documents", variable="BACKCAST_MAX_DOCUMENTS"),
     Setting("budget.run", parameter="max_usd", variable="BACKCAST_MAX_USD"),
     Setting("budget.retries"),
     Setting("budget.month", variable="BACKCAST_MAX_USD_A_MONTH"),
+    *(
+        Setting(f"checks.{field.name}", variable=_CHECKS_VARIABLES.get(field.name), default=field.default)
+        for field in fields(CheckTerms)
+    ),
     *(Setting(f"rescue.{field.name}", default=field.default) for field in fields(RescueTerms)),
     *(Setting(f"report.{field.name}", default=field.default) for field in fields(ReportSettings)),
     *(Setting(f"sample.{field.name}", default=field.default) for field in fields(SampleTerms)),
@@ -347,6 +358,7 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
             max_documents=_max_documents(value["source.max_documents"]),
             max_pdf_bytes=value["source.max_pdf_bytes"],
             max_pdf_pages=value["source.max_pdf_pages"],
+            untested_only=value["source.untested_only"],
         ),
         sla=_sla(found),
         model=load_model(str(value["model"])),
@@ -361,6 +373,7 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
         sample=SampleTerms.of({field.name: value[f"sample.{field.name}"] for field in fields(SampleTerms)}),
         deadline=parse_deadline(str(params["deadline"])) if params.get("deadline") else None,
         source=source,
+        checks=_checks(found),
     )
 
 
@@ -381,6 +394,22 @@ def _budget(value: Mapping[str, Any]) -> Budget:
         run=_usd("max_usd", value["budget.run"]),
         month=_usd("max_usd_a_month", value["budget.month"]),
         retries=_usd("budget.retries", value["budget.retries"]),
+    )
+
+
+def _checks(found: Mapping[str, Found]) -> CheckTerms:
+    """Return how proposed tests are checked; what the environment says is text."""
+    run, sandbox = str(found["checks.run"].value).lower(), str(found["checks.sandbox"].value)
+    if run not in {"true", "false"}:
+        raise InputError(f"BACKCAST_RUN_TESTS is {found['checks.run'].value!r}: write true or false.")
+    if sandbox not in get_args(Sandbox):
+        raise InputError(f"BACKCAST_TESTS_SANDBOX is {sandbox!r}: write {' or '.join(get_args(Sandbox))}.")
+    return CheckTerms.of(
+        {
+            **{field.name: found[f"checks.{field.name}"].value for field in fields(CheckTerms)},
+            "run": run == "true",
+            "sandbox": sandbox,
+        }
     )
 
 

@@ -113,6 +113,8 @@ def _mistakes_about_the_source(source: Values) -> Iterator[tuple[str, str]]:
             if key in source:
                 yield f"source.{key}", f"it is of {' and '.join(FILE_SOURCES)}. Leave it out, or write another kind."
         return
+    if "untested_only" in source:
+        yield "source.untested_only", f"it is of git, and the kind is {kind}. Leave it out."
     for key in ("repository", "ref"):
         if key in source:
             yield f"source.{key}", f"it is of git, and the kind is {kind}. Name what is to be read in source.path."

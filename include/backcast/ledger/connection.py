@@ -20,7 +20,7 @@ Row: TypeAlias = dict[str, Any]
 Connection: TypeAlias = psycopg.Connection[Row]
 
 SCHEMA: Final = "backcast"
-HEAD: Final = "0011"
+HEAD: Final = "0013"
 _CONNECT_TIMEOUT_SECONDS = 10
 
 

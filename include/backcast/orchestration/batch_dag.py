@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.sdk import chain
+
 from backcast.orchestration.deadlines import deadline_alerts
 from backcast.orchestration.form import batch_params, default_args, documentation
 from backcast.orchestration.tasks import (
     a_round,
+    check_answers,
+    check_last_answers,
     collect,
     gate,
     inherited,
@@ -46,16 +50,19 @@ def batch_stages(workflow: str) -> None:
     """Put the stages of a workflow's runs into the DAG that is being defined."""
     run = open_run(workflow)
     collected = collect(run)
-    published = publish(workflow, run)
     last = rescue_inherited(run)
-    (
-        run
-        >> collected
-        >> gate(run)
-        >> a_round(run, 1)
-        >> resubmit_failures(run, 2)
-        >> a_round(run, 2)
-        >> rescue(run)
-        >> last
+    checked = not why_broken(workflow) and "checks" in load_workflow(workflow)
+    chain(
+        run,
+        collected,
+        gate(run),
+        a_round(run, 1),
+        *([check_answers(run)] if checked else []),
+        resubmit_failures(run, 2),
+        a_round(run, 2),
+        rescue(run),
+        last,
+        *([check_last_answers(run)] if checked else []),
+        publish(workflow, run),
     )
-    collected >> inherited(run) >> last >> published
+    collected >> inherited(run) >> last

@@ -196,6 +196,29 @@ def resubmit_failures(run: int, round_number: int) -> None:
         _log.info("What goes again goes %s.", lane(clients.ledger(), clients.now, run))
 
 
+@task(trigger_rule="none_failed")
+@explained
+def check_answers(run: int) -> None:
+    """Run the tests that were proposed, where that is switched on, so that what fails goes again."""
+    _check(run, last=False)
+
+
+@task(trigger_rule="none_failed")
+@explained
+def check_last_answers(run: int) -> None:
+    """Run the tests that nobody has run yet; what fails is not offered."""
+    _check(run, last=True)
+
+
+def _check(run: int, *, last: bool) -> None:
+    from backcast.orchestration import clients
+    from backcast.services.checking import check as service
+    from backcast.settings import cache_folder
+
+    checked = service(clients.ledger(), clients.now, run, last=last, cache=cache_folder())
+    _log.info("%s.", checked.told())
+
+
 @task
 @explained
 def reconcile() -> None:

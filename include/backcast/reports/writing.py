@@ -10,22 +10,28 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from backcast.domain.errors import ReportError
+from backcast.domain.patches import new_files_patch
 from backcast.reports.extraction import render_extraction
-from backcast.reports.json_report import render_extraction_json, render_json
+from backcast.reports.generation import render_generation
+from backcast.reports.json_report import render_extraction_json, render_generation_json, render_json
 from backcast.reports.markdown import render_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from backcast.domain.generation import GenerationReport
+    from backcast.domain.proposed import ProposedFile
     from backcast.domain.records import ExtractionReport
     from backcast.domain.report import Report
 
 MARKDOWN = "report.md"
 JSON = "report.json"
 ROWS = "rows.jsonl"
+PATCH = "tests.patch"
 REVIEW_LANE = "review-lane.json"
 LATEST = "latest"
+_OURS = (MARKDOWN, JSON, ROWS, PATCH, REVIEW_LANE)
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -68,6 +74,28 @@ def write_extraction(
     return _write_folder(contents, folder, review_lane, interim=report.interim)
 
 
+def write_generation(
+    report: GenerationReport, folder: Path, files: Iterable[ProposedFile], review_lane: bytes | None = None
+) -> Path:
+    """Write `report.md`, `report.json` and `tests.patch` into `folder`, as `write_report` does; returns `folder`.
+
+    Args:
+        report: what is reported.
+        folder: where to.
+        files: those that the patch makes.
+        review_lane: JSON of what a person should look at, written beside it; None when there is nothing.
+
+    Raises:
+        ReportError: the report cannot be written; an earlier report of this folder is still there.
+    """
+    contents = {
+        MARKDOWN: [render_generation(report).encode()],
+        JSON: [render_generation_json(report)],
+        PATCH: new_files_patch((file.path, file.content) for file in files),
+    }
+    return _write_folder(contents, folder, review_lane, interim=report.interim)
+
+
 def _write_folder(
     contents: Mapping[str, Iterable[bytes]], folder: Path, review_lane: bytes | None, *, interim: bool
 ) -> Path:
@@ -98,9 +126,7 @@ def _write_folder(
 def _refuse_foreign(folder: Path) -> None:
     """Replacing a folder deletes it, so it must hold nothing but a report."""
     if folder.is_dir():
-        foreign = sorted(
-            entry.name for entry in folder.iterdir() if entry.name not in (MARKDOWN, JSON, ROWS, REVIEW_LANE)
-        )
+        foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in _OURS)
         if foreign:
             raise ReportError(
                 f"cannot write the report to {folder}: it holds other files, such as {foreign[0]}; "

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from jsonschema import Draft202012Validator
 
+    from backcast.domain.proposed import ProposedTests
+
 _FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?```\s*\Z", re.DOTALL)
 _LONGEST_DETAIL = 500
 
@@ -35,17 +37,23 @@ class Verdict:
 
 
 class Judge:
-    """Judges results by one answer schema (JSON text)."""
+    """Judges results by one answer schema (JSON text).
 
-    def __init__(self, answer_schema: str) -> None:
+    Args:
+        answer_schema: the schema.
+        proposed: what looks at answers that are files of tests; None where they are something else.
+    """
+
+    def __init__(self, answer_schema: str, proposed: ProposedTests | None = None) -> None:
         self._schema = orjson.loads(answer_schema)
         self._validator = validator_of(self._schema)
+        self._proposed = proposed
 
-    def verdict(self, result: dict[str, Any], document: str) -> Verdict:
-        """Judge a result row's `result` against the document it is about."""
-        return judged(result, lambda message: self._judge_message(message, document))
+    def verdict(self, result: dict[str, Any], document: str, path: str = "") -> Verdict:
+        """Judge a result row's `result` against the document it is about, and where that lies."""
+        return judged(result, lambda message: self._judge_message(message, document, path))
 
-    def _judge_message(self, message: dict[str, Any], document: str) -> Verdict:
+    def _judge_message(self, message: dict[str, Any], document: str, path: str) -> Verdict:
         stop_reason = message.get("stop_reason")
         cause = cause_of_stop_reason(stop_reason)
         if cause is not None:
@@ -60,6 +68,9 @@ class Judge:
         unsupported = _unsupported_claim(answer, document) or _unsupported_record(answer, document)
         if unsupported:
             return rejected(Cause.UNSUPPORTED_CLAIM, unsupported)
+        failed = self._proposed.failed_check(answer, path) if self._proposed else None
+        if failed:
+            return rejected(Cause.FAILED_CHECK, failed)
         return Verdict(answer)
 
 

@@ -53,6 +53,9 @@ class FaultPoint(StrEnum):
     RESCUE_ANSWER_STORED = "rescue.answer_stored"
     RESUBMIT_BEFORE_COMMIT = "resubmit.before_commit"
     RESUBMIT_COMMITTED = "resubmit.committed"
+    CHECK_RAN = "check.ran"
+    CHECK_BEFORE_COMMIT = "check.before_commit"
+    CHECK_STORED = "check.stored"
     PUBLISH_WRITTEN = "publish.written"
     PUBLISH_COMMITTED = "publish.committed"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from backcast.domain.checks import asks_for_tests
 from backcast.domain.errors import InDoubtError
 from backcast.domain.failures import REVIEWED
 from backcast.domain.findings import categories_of, with_fingerprints
@@ -17,7 +18,7 @@ from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in_chunks, stream
 from backcast.ledger.runs import load_run, lock_run
 from backcast.reports.ranking import ranked
-from backcast.reports.writing import MARKDOWN, write_extraction, write_report
+from backcast.reports.writing import MARKDOWN, write_extraction, write_generation, write_report
 from backcast.services.acceptance import parse_answer
 from backcast.services.beside import beside, settings_of
 from backcast.services.extraction import extraction_report, rows_as_lines, store_rows
@@ -27,12 +28,14 @@ from backcast.services.lineages import retried_documents
 from backcast.services.merge import merge_parts
 from backcast.services.outcomes import first_attempts, skipped, unanswered
 from backcast.services.passes import revoke_passes_if_worse
+from backcast.services.proposed_tests import generation_report
 from backcast.services.review_lane import open_items, review_lane_file
 from backcast.services.rounds import release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from backcast.domain.generation import GenerationReport
     from backcast.domain.records import ExtractionReport
     from backcast.services.open_run import Clock
 
@@ -68,7 +71,7 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
         revoke_passes_if_worse(connection, clock(), run)
         open_items(connection, clock(), run_id)
         folder = reports / run["workflow"] / f"{run['opened_at']:%Y-%m-%dT%H%M%SZ}-run-{run_id}"
-        publish_as = _publish_rows if asks_for_records(run["answer_schema"]) else _publish_findings
+        publish_as = _publisher(run["answer_schema"])
         report = publish_as(connection, {**run, "published_at": clock()}, folder)
         path = folder / MARKDOWN
         reached(FaultPoint.PUBLISH_WRITTEN)
@@ -100,6 +103,21 @@ def _publish_rows(connection: Connection, run: Row, folder: Path) -> ExtractionR
     lines = rows_as_lines(connection, run["run_id"])
     write_extraction(report, folder, lines, review_lane_file(connection, run["run_id"]))
     return report
+
+
+def _publish_tests(connection: Connection, run: Row, folder: Path) -> GenerationReport:
+    report, files = generation_report(connection, run)
+    write_generation(report, folder, files, review_lane_file(connection, run["run_id"]))
+    return report
+
+
+def _publisher(
+    answer_schema: str,
+) -> Callable[[Connection, Row, Path], Report | ExtractionReport | GenerationReport]:
+    """Return what makes the report of a run whose answers are by this schema."""
+    if asks_for_records(answer_schema):
+        return _publish_rows
+    return _publish_tests if asks_for_tests(answer_schema) else _publish_findings
 
 
 def require_answers(connection: Connection, run_id: int) -> None:

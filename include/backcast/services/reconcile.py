@@ -13,6 +13,7 @@ from backcast.domain.errors import ApiError, BackcastError, InputError
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.runs import brings_its_own, load_run
 from backcast.services.alerts import raise_alert
+from backcast.services.checking import check
 from backcast.services.claims import await_claims, told
 from backcast.services.collect import collect
 from backcast.services.doubt import Finding, resolve_doubts
@@ -178,13 +179,8 @@ def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
     until = clock() + RESCUED_FOR
     if gate(ledger, api, clock, run_id, pause=folders.pause, stop_at=until).waits:
         return "waits for its sample"
-    for round_number in range(FIRST_ROUND, LAST_ROUND + 1):
-        if round_number > FIRST_ROUND:
-            resubmit_failures(ledger, run_id, round_number)
-        if waiting := waiting_in_round(ledger, api, clock, run_id, round_number):
-            # What its cut-off has canceled is answered while others go on.
-            rescue(ledger, api, clock, run_id, final=False, pause=folders.pause, stop_at=until)
-            return f"waits for {waiting} batches of round {round_number}"
+    if waits := _rounds(ledger, api, clock, run_id, folders, until):
+        return waits
     # Before it waits for other runs, which may wait for this one.
     rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
     if elsewhere := await_claims(ledger, clock, run_id):
@@ -194,8 +190,27 @@ def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
     rescued = rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
     if waiting := rescued.waiting + rescued.undecided:
         return f"is being answered synchronously: {waiting} documents wait"
+    checked = check(ledger, clock, run_id, last=True, cache=folders.cache, stop_at=until)
+    if checked.stopped:
+        return f"runs what was proposed: {checked.told()}"
     published = publish(ledger, clock, run_id, reports=folders.reports)
     return f"published: {published.report}" if published.report else "estimated"
+
+
+def _rounds(  # noqa: PLR0913, PLR0917  as `finish_run`, and until when
+    ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, folders: Folders, until: datetime
+) -> str | None:
+    """Send, read and check the rounds, as far as it can be now; says what it waits for."""
+    for round_number in range(FIRST_ROUND, LAST_ROUND + 1):
+        if round_number > FIRST_ROUND:
+            if (checked := check(ledger, clock, run_id, last=False, cache=folders.cache, stop_at=until)).stopped:
+                return f"runs what was proposed: {checked.told()}"
+            resubmit_failures(ledger, run_id, round_number)
+        if waiting := waiting_in_round(ledger, api, clock, run_id, round_number):
+            # What its cut-off has canceled is answered while others go on.
+            rescue(ledger, api, clock, run_id, final=False, pause=folders.pause, stop_at=until)
+            return f"waits for {waiting} batches of round {round_number}"
+    return None
 
 
 def _inherits(  # noqa: PLR0913, PLR0917  as `finish_run`, and until when
