@@ -1,4 +1,4 @@
-"""Proposes tests for the Python files of a git repository every night, as one patch of checked files, at batch price."""
+"""Proposes tests for the Python files of a git repository every night, as a patch of checked files, at batch price."""
 
 from airflow.sdk import DAG
 

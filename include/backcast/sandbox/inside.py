@@ -2,10 +2,11 @@
 
 It is given one argument, JSON: `command`, `environment`, `folder` (where to run it), `readable` and `writable` (paths,
 all that there are where `landlock` is set), `landlock`, `user` (an id to become, or null), `limits` (by name of
-`resource`), `seconds`, `report` (a file descriptor, to which it writes `{"exit": …, "timed_out": …}` or `{"failed": …}`).
+`resource`), `seconds`, `staging` (an empty folder to mount in, or null), and `report` (a file descriptor, to which it writes `{"exit": …, "timed_out": …}`, or
+`{"failed": …}`).
 
-It ends the command, and whatever that has started, when its time is over, when its own standard input is closed, by which
-it knows that who started it has died, and when the command has ended.
+It ends the command, and whatever that has started, when its time is over, when its own standard input is closed, by
+which it knows that who started it has died, and when the command has ended.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 1, 38, 36
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 LANDLOCK_VERSION = 1
+MS_BIND, MS_REC = 1 << 12, 1 << 14
 PATH_BENEATH = 1
 EXECUTE, READ_FILE, READ_DIR = 1 << 0, 1 << 2, 1 << 3
 WRITE_FILE, TRUNCATE = 1 << 1, 1 << 14
@@ -49,6 +51,43 @@ class PathBeneath(ctypes.Structure):
     _pack_ = 1
     _layout_ = "ms"
     _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
+
+
+def open_the_way(paths: list[str], staging: str) -> None:
+    """Let others reach these folders, of which one may lie in a home that is closed to them, such as root's.
+
+    In a mount namespace of our own: in place of what is closed they then see nothing but these folders.
+
+    Raises:
+        OSError: it may not be mounted.
+    """
+    real = sorted({os.path.realpath(path) for path in paths if os.path.isdir(path)})  # noqa: PTH112  as above
+    whole = [path for path in real if not any(path.startswith(f"{other}/") for other in real)]
+    behind: dict[str, list[tuple[str, str]]] = {}
+    for number, path in enumerate(whole):
+        closed = _first_closed(path)
+        if closed is not None:
+            behind.setdefault(closed, []).append((path, f"{staging}/{number}"))
+    for closed, folders in behind.items():
+        for path, kept in folders:
+            os.mkdir(kept)  # noqa: PTH102  as above
+            _mount(path, kept, None, MS_BIND | MS_REC)
+        _mount("tmpfs", closed, "tmpfs", 0, b"mode=755")
+        for path, kept in folders:
+            os.makedirs(path, exist_ok=True)  # noqa: PTH103  as above
+            _mount(kept, path, None, MS_BIND | MS_REC)
+
+
+def _first_closed(path: str) -> str | None:
+    parts = path.split("/")
+    above = ["/".join(parts[:count]) for count in range(2, len(parts) + 1)]
+    return next((folder for folder in above if not os.stat(folder).st_mode & 1), None)  # noqa: PTH116  as above
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, data: bytes | None = None) -> None:
+    arguments = (source.encode(), target.encode(), kind and kind.encode(), ctypes.c_ulong(flags), data)
+    if LIBC.mount(*arguments):
+        raise OSError(ctypes.get_errno(), f"{source} cannot be mounted at {target}")
 
 
 def landlock_version() -> int:
@@ -217,6 +256,9 @@ def main() -> None:
     os.set_inheritable(told["report"], False)  # noqa: FBT003  its only argument
     if platform.system() == "Linux":
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if told["staging"] is not None:
+        os.umask(0o022)
+        open_the_way([*told["readable"], *told["writable"]], told["staging"])
     child, problem = _start(told)
     try:
         report = {"failed": problem} if problem else _watch(child, told["seconds"])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from shutil import which
 from typing import TYPE_CHECKING, Final, Literal
 
 from backcast.sandbox import inside
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _SUPERVISOR: Final = Path(inside.__file__)
-_NAMESPACES: Final = ("--net", "--ipc", "--pid", "--fork", "--kill-child")
+_NAMESPACES: Final = ("--net", "--ipc", "--pid", "--mount", "--fork", "--kill-child")
 # Users that systemd would give to services; nobody else is one of them in a container or on a usual machine.
 _FIRST_USER, _USERS = 61_184, 4_000
 _PROCESSES: Final = 64
@@ -68,11 +68,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a command runs, and which paths it may read and write beside those of the system."""
+    """Where a command runs, and which paths it may read and write beside those of the system.
+
+    `staging` is a folder for the sandbox's own use, whose parent is there.
+    """
 
     folder: Path
     readable: Sequence[Path]
     writable: Sequence[Path]
+    staging: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,7 @@ class Sandbox:
             "user": self.user,
             "limits": _rlimits(limits, self.user),
             "seconds": limits.seconds,
+            "staging": None if self.user is None or self.isolation.namespaces else _emptied(places.staging),
             "report": report_in,
         }
         supervisor = [*self._namespaces(), sys.executable, "-I", str(_SUPERVISOR), json.dumps(told)]
@@ -159,6 +164,12 @@ class Sandbox:
         return [] if self.isolation.namespaces else _unshare()
 
 
+def _emptied(folder: Path) -> str:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o755)
+    return str(folder)
+
+
 def isolation_here() -> Isolation:
     """Return what of isolation there is on this machine, after it was tried."""
     files = "" if inside.landlock_version() else "this kernel has no Landlock, or does not let us use it"
@@ -167,7 +178,7 @@ def isolation_here() -> Isolation:
 
 def _why_no_namespaces() -> str:
     command = _unshare()
-    if which(command[0]) is None:
+    if shutil.which(command[0]) is None:
         return "there is no `unshare`, of util-linux"
     try:
         done = subprocess.run(  # noqa: S603  as above
@@ -181,7 +192,7 @@ def _why_no_namespaces() -> str:
 
 def _unshare() -> list[str]:
     as_nobody = [] if os.geteuid() == 0 else ["--user", "--map-current-user"]
-    return [which("unshare") or "unshare", *as_nobody, *_NAMESPACES]
+    return [shutil.which("unshare") or "unshare", *as_nobody, *_NAMESPACES]
 
 
 def _rlimits(limits: Limits, user: int | None) -> dict[str, int]:

@@ -98,7 +98,8 @@ class PytestRuns:
         try:
             ended = self._pytest([(control, _CONTROL)], near)
         except SandboxError as error:
-            raise CannotRunError(str(error)) from error
+            hint = "" if self._sandbox.user is None else ". As root, tests are run by another user, who has to reach it"
+            raise CannotRunError(f"{error}{hint}") from error
         if ended.exit_code != _PASSED:
             said = self._shown(ended.output)[-500:]
             raise CannotRunError(f"even a test that does nothing does not pass in this repository: {said}")
@@ -134,7 +135,8 @@ class PytestRuns:
                 os.chown(folder, self._sandbox.user, self._sandbox.user)
 
     def _command(self, arguments: Sequence[str], tested: str) -> Ended:
-        places = Places(self._checkout, [self._checkout, *self._readable], [self._scratch])
+        readable = [self._checkout, *self._readable]
+        places = Places(self._checkout, readable, [self._scratch], self._checkout.with_name("staging"))
         limits = Limits(self._terms.seconds, self._terms.memory_mb * 1_000_000)
         return self._sandbox.run([self._python, *arguments], self._environment(tested), places, limits)
 

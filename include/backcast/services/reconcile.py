@@ -183,8 +183,6 @@ def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
         return waits
     # Before it waits for other runs, which may wait for this one.
     rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
-    if elsewhere := await_claims(ledger, clock, run_id):
-        return f"waits for {told(elsewhere)}"
     if waits := _inherits(ledger, api, clock, run_id, folders, until):
         return waits
     rescued = rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
@@ -217,6 +215,8 @@ def _inherits(  # noqa: PLR0913, PLR0917  as `finish_run`, and until when
     ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, folders: Folders, until: datetime
 ) -> str | None:
     """Prove and send what other runs gave up, as far as it can be now; says what it waits for."""
+    if elsewhere := await_claims(ledger, clock, run_id):
+        return f"waits for {told(elsewhere)}"
     if gate(ledger, api, clock, run_id, pause=folders.pause, stop_at=until).waits:
         return "waits for its sample"
     if waiting := waiting_in_round(ledger, api, clock, run_id, INHERITED_ROUND):
