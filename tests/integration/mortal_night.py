@@ -20,10 +20,12 @@ from backcast.services.reconcile import Folders, finish_run
 from backcast.settings import run_settings
 
 
-def main(dsn: str, base_url: str, repository: str, folder: Path, sla: str, proved: str) -> None:  # noqa: PLR0913, PLR0917  its command line
+def main(  # noqa: PLR0913, PLR0917  its command line
+    dsn: str, base_url: str, repository: str, folder: Path, sla: str, proved: str, workflow: str = WORKFLOW
+) -> None:
     mortal = Mortal(folder)
     ledger, api, folders = Ledger(dsn), api_at(base_url), Folders(folder / "cache", folder / "reports")
-    settings = run_settings(WORKFLOW, {"repository": repository, "sla": sla})
+    settings = run_settings(workflow, {"repository": repository, "sla": sla})
     run_id = open_run(ledger, api, mortal.now, settings, external_key="mortal/1")
     if proved == "proved":
         prove(ledger, run_id)
@@ -38,4 +40,4 @@ def main(dsn: str, base_url: str, repository: str, folder: Path, sla: str, prove
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]), sys.argv[5], sys.argv[6])
+    main(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]), *sys.argv[5:])

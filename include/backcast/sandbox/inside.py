@@ -2,8 +2,8 @@
 
 It is given one argument, JSON: `command`, `environment`, `folder` (where to run it), `readable` and `writable` (paths,
 all that there are where `landlock` is set), `landlock`, `user` (an id to become, or null), `limits` (by name of
-`resource`), `seconds`, `staging` (an empty folder to mount in, or null), and `report` (a file descriptor, to which it writes `{"exit": …, "timed_out": …}`, or
-`{"failed": …}`).
+`resource`), `seconds`, `staging` (an empty folder to mount in, or null), and `report` (a file descriptor, to which it
+writes `{"exit": …, "timed_out": …}`, or `{"failed": …}`).
 
 It ends the command, and whatever that has started, when its time is over, when its own standard input is closed, by
 which it knows that who started it has died, and when the command has ended.
