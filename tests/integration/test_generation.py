@@ -6,9 +6,11 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from tests.stepped_night import SteppedNight
 from tests.support import commit
 
@@ -114,6 +116,8 @@ class Generation(SteppedNight):
         report = publish(self.ledger, self.now, run_id, reports=self.folder / "reports").report
         assert report
         told: dict[str, Any] = json.loads(report.with_suffix(".json").read_bytes())
+        schema = json.loads(files("backcast.reports").joinpath("generation.schema.json").read_bytes())
+        Draft202012Validator(schema).validate(told)
         return {**told, "folder": report.parent}
 
     def answers(self, content: str, *, about: str, **rule: Any) -> None:

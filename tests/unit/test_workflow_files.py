@@ -54,7 +54,12 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pa
 MISTAKES: list[tuple[str, str, int, str]] = [
     # What is written in place of what, the line that is named, and what is said.
     ("sla: 30h", "slaa: 30h", 3, "'slaa' is no key here. Did you mean 'sla'?"),
-    ("sla: 30h", "sla: 30h\ncolour: red", 4, "'colour' is no key here. Write one of blocking, budget, client_tools, "),
+    (
+        "sla: 30h",
+        "sla: 30h\ncolour: red",
+        4,
+        "'colour' is no key here. Write one of blocking, budget, checks, client_tools, ",
+    ),
     ("  kind: git", "  kind: git\n  reff: main", 10, "source: 'reff' is no key here. Did you mean 'ref'?"),
     ("sla: 30h\n", "", 1, "'sla' is a required property. How long a run may take, as elapsed time: 30h"),
     ("sla: 30h", "sla: 30h\nsla: 40h", 4, "sla: it stands twice. Keep one of both."),

@@ -19,8 +19,8 @@ _NAMELESS: Final = frozenset({"__init__", "__main__"})
 _TEST_FOLDERS: Final = ("tests", "test")
 # Where tests are put when a repository has none, or has something else by the first of these names.
 _NEW_FOLDERS: Final = ("tests", "test", "generated_tests")
-# Such a folder needs no quoting in a patch, and no shell makes anything else of it.
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
+# Such a folder needs no quoting in a patch, and leads nowhere else, as `..` does.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9]+")
 
 
