@@ -107,7 +107,8 @@ class _Checking:
         until = own_end if self._last else min(own_end, now + _BETWEEN_ROUNDS)
         try:
             self._run_all(candidates, cache, until, stop_at)
-        except (CannotRunError, InputError) as error:
+        except (CannotRunError, InputError, OSError) as error:
+            # Such as a full disk: the report must be on time all the same.
             self._leave(candidates, str(error))
         return self._checked
 

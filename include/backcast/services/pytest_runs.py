@@ -83,7 +83,7 @@ class PytestRuns:
             if ran.verdict != "failed":
                 return ran
             why_not = self._why_not_importable(tested)
-        except SandboxError as error:
+        except (SandboxError, OSError) as error:
             return Ran("not_run", str(error))
         # What it tests needs what is not there: the tests are not to blame, and none would pass.
         return Ran("not_run", why_not) if why_not else ran
