@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -267,6 +269,23 @@ def test_what_was_run_is_not_run_again(night: Generation, monkeypatch: pytest.Mo
     assert night.check(run_id, last=False).counts == {}
     assert night.check(run_id, last=True).counts == {}
     assert night.rows("SELECT * FROM checks ORDER BY result_id") == before
+
+
+@pytest.mark.usefixtures("running")
+def test_what_a_killed_process_has_left_is_taken_away_and_nothing_of_one_that_lives(
+    night: Generation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not pytest's own folders, which are closed to others.
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o755)
+        monkeypatch.setattr(tempfile, "tempdir", made)
+        for name in ("dead", "living"):
+            Path(made, f"backcast-checks-{name}").mkdir()
+            Path(made, f"backcast-checks-{name}", "alive").touch()
+        with Path(made, "backcast-checks-living", "alive").open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            night.run("dag/1")
+            assert [entry.name for entry in Path(made).iterdir()] == ["backcast-checks-living"]
 
 
 @pytest.mark.usefixtures("running")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -35,6 +36,9 @@ _SUMMARY_LINES: Final = 5
 # What pytest ends with; everything else is an error of its own, or of how it is called.
 _PASSED, _FAILED, _INTERRUPTED, _NOTHING_COLLECTED = 0, 1, 2, 5
 _LONGEST_DETAIL: Final = 2_500
+_PREFIX: Final = "backcast-checks-"
+# Held by the process whose folder it is.
+_ALIVE: Final = "alive"
 _CONTROL: Final = "def test_nothing():\n    pass\n"
 _ASKS_PYTHON: Final = (
     "import json, sys, pytest; "
@@ -225,13 +229,32 @@ def pytest_runs(snapshot: Snapshot, outline: Outline, terms: CheckTerms, cache: 
             "BACKCAST_TESTS_SANDBOX=limits, does with less"
         )
     python = _python(terms)
-    with tempfile.TemporaryDirectory(prefix="backcast-checks-", ignore_cleanup_errors=True) as made:
-        folder = Path(made)
-        # Whoever runs the tests is somebody else when we are root.
-        folder.chmod(0o755)
+    with _own_folder() as folder:
         (folder / "repository").mkdir(mode=0o755)
         check_out(snapshot, cache, folder / "repository")
         yield PytestRuns(Sandbox(isolation), python, terms, outline, folder)
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """Yield a folder that is there as long; what processes that were killed have left of theirs is taken away."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_ALIVE}"):
+        with suppress(OSError), _held(left):
+            shutil.rmtree(left.parent, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as made:
+        folder = Path(made)
+        # Whoever runs the tests is somebody else when we are root.
+        folder.chmod(0o755)
+        with _held(folder / _ALIVE):
+            yield folder
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Hold a file; OSError when a process that lives does."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def _python(terms: CheckTerms) -> tuple[str, list[Path]]:
