@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import yaml
 
@@ -23,6 +23,7 @@ from backcast.domain.pricing import Model, Price
 from backcast.domain.report import ReportSettings
 from backcast.domain.rescue import RescueTerms
 from backcast.domain.sampling import SampleTerms
+from backcast.domain.static_checks import Sandbox, SandboxTerms
 from backcast.domain.workflow import Budget, RunSettings
 from backcast.precedence import Found, Layers, Origin, Setting
 from backcast.prompt_files import read_check_prompt, read_prompt, versions_in
@@ -44,6 +45,11 @@ if TYPE_CHECKING:
     from backcast.domain.routing import Declared
     from backcast.domain.workflow import PromptVersion
 
+_TESTS_VARIABLES: Final = {
+    "run": "BACKCAST_RUN_TESTS",
+    "sandbox": "BACKCAST_TESTS_SANDBOX",
+    "python": "BACKCAST_TESTS_PYTHON",
+}
 # What a run is told. Settings without a parameter and a variable stand in `workflow.yaml` alone.
 _OF_A_RUN: Final = (
     Setting("name"),
@@ -72,10 +78,15 @@ _OF_A_RUN: Final = (
     Setting("source.max_document_bytes", default=200_000),
     Setting("source.max_pdf_bytes", default=Selection().max_pdf_bytes),
     Setting("source.max_pdf_pages", default=Selection().max_pdf_pages),
+    Setting("source.untested_only", default=False),
     Setting("source.max_documents", parameter="max_documents", variable="BACKCAST_MAX_DOCUMENTS"),
     Setting("budget.run", parameter="max_usd", variable="BACKCAST_MAX_USD"),
     Setting("budget.retries"),
     Setting("budget.month", variable="BACKCAST_MAX_USD_A_MONTH"),
+    *(
+        Setting(f"tests.{field.name}", variable=_TESTS_VARIABLES.get(field.name), default=field.default)
+        for field in fields(SandboxTerms)
+    ),
     *(Setting(f"rescue.{field.name}", default=field.default) for field in fields(RescueTerms)),
     *(Setting(f"report.{field.name}", default=field.default) for field in fields(ReportSettings)),
     *(Setting(f"sample.{field.name}", default=field.default) for field in fields(SampleTerms)),
@@ -393,6 +404,7 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
             max_documents=_max_documents(value["source.max_documents"]),
             max_pdf_bytes=value["source.max_pdf_bytes"],
             max_pdf_pages=value["source.max_pdf_pages"],
+            untested_only=value["source.untested_only"],
         ),
         sla=_sla(found),
         model=load_model(str(value["model"])),
@@ -407,6 +419,7 @@ def run_settings(workflow: str, params: Mapping[str, Any]) -> RunSettings:
         sample=SampleTerms.of({field.name: value[f"sample.{field.name}"] for field in fields(SampleTerms)}),
         deadline=parse_deadline(str(params["deadline"])) if params.get("deadline") else None,
         source=source,
+        tests=_tests(found),
     )
 
 
@@ -447,6 +460,22 @@ def _budget(value: Mapping[str, Any]) -> Budget:
         run=_usd("max_usd", value["budget.run"]),
         month=_usd("max_usd_a_month", value["budget.month"]),
         retries=_usd("budget.retries", value["budget.retries"]),
+    )
+
+
+def _tests(found: Mapping[str, Found]) -> SandboxTerms:
+    """Return how proposed tests are checked; what the environment says is text."""
+    run, sandbox = str(found["tests.run"].value).lower(), str(found["tests.sandbox"].value)
+    if run not in {"true", "false"}:
+        raise InputError(f"BACKCAST_RUN_TESTS is {found['tests.run'].value!r}: write true or false.")
+    if sandbox not in get_args(Sandbox):
+        raise InputError(f"BACKCAST_TESTS_SANDBOX is {sandbox!r}: write {' or '.join(get_args(Sandbox))}.")
+    return SandboxTerms.of(
+        {
+            **{field.name: found[f"tests.{field.name}"].value for field in fields(SandboxTerms)},
+            "run": run == "true",
+            "sandbox": sandbox,
+        }
     )
 
 

@@ -166,9 +166,12 @@ def _mistakes_about_the_source(source: Values, *, blocking: bool) -> Iterator[tu
             if key in source:
                 yield f"source.{key}", f"it is of {' and '.join(FILE_SOURCES)}. Leave it out, or write another kind."
         return
-    for key in ("repository", "ref"):
+    for key in ("repository", "ref", "untested_only"):
         if key in source:
-            yield f"source.{key}", f"it is of git, and the kind is {kind}. Name what is to be read in source.path."
+            yield (
+                f"source.{key}",
+                f"it is of git, and the kind is {kind}. Leave it out: source.path says what is read.",
+            )
     if path is None:
         yield "source.kind", f"nobody says which {FILE_SOURCES[kind]} it is. Name it in source.path."
     elif is_url(path) != (kind == "object_store"):

@@ -61,7 +61,7 @@ def _simulator(knobs: Knobs) -> Simulator:
     kept = store.noted("clock")
     return Simulator(
         _clock(knobs, None if kept is None else resumed_at(kept)),
-        answerer_named(knobs.answers),
+        answerer_named(knobs.answers, knobs.faulty_tests),
         _settings(knobs),
         store,
     )

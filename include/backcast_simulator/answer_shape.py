@@ -23,11 +23,13 @@ _REMEMBERED_PROMPTS = 64
 class AnswerShape:
     """The JSON schema of one finding, as text; None lets everything pass, and `{}` has no place for findings.
 
-    `record` is the schema of one record, where an answer is a list of these in place of findings.
+    `record` is the schema of one record, where an answer is a list of these in place of findings; `tests` says that it
+    is a list of files of tests.
     """
 
     schema: str | None = None
     record: str | None = None
+    tests: bool = False
 
     @cached_property
     def _parsed(self) -> Schema:
@@ -78,8 +80,9 @@ def _shape_in(system: str) -> AnswerShape:
 
 def shape_in(schema: Schema) -> AnswerShape:
     """The shape that the JSON schema of a whole answer asks for."""
-    finding, record = _items(schema, "findings"), _items(schema, "records")
-    return AnswerShape(json.dumps(finding or {}), None if record is None else json.dumps(record))
+    finding, record, test = (_items(schema, name) for name in ("findings", "records", "tests"))
+    tests = test is not None and "content" in test.get("properties", {})
+    return AnswerShape(json.dumps(finding or {}), None if record is None else json.dumps(record), tests)
 
 
 def _items(schema: Schema, name: str) -> dict[str, Any] | None:

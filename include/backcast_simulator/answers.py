@@ -13,8 +13,9 @@ from backcast_simulator.answer_shape import AnswerShape, shape_of
 from backcast_simulator.dependencies import advise, is_about_dependencies, next_tool
 from backcast_simulator.extraction import extract
 from backcast_simulator.messages import message
-from backcast_simulator.prompts import find_document, last_user_text
+from backcast_simulator.prompts import document_asked_about, last_user_text, told_what_was_wrong
 from backcast_simulator.proposals import propose
+from backcast_simulator.python_tests import FAULTY_SHARE, answer_with_tests
 from backcast_simulator.refinements import refinement_in
 from backcast_simulator.replies import Reply, ToolCall, reply
 
@@ -52,15 +53,17 @@ class AnalystAnswerer:
     """Answers with a static analysis of the document in the prompt; echoes when there is none.
 
     Asked for the next version of a prompt, it proposes one. Given a finding and the tools to check it, or those that
-    advice on dependencies takes, it calls them and answers from what they bring.
+    advice on dependencies takes, it calls them and answers from what they bring. Of the first answers that are tests a
+    share is faulty.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, faulty_tests: float = FAULTY_SHARE) -> None:
+        self._faulty_tests = faulty_tests
         self._analyse = lru_cache(maxsize=_REMEMBERED_ANSWERS)(_analysis_json)
         self._echo = EchoAnswerer()
 
     def answer(self, params: dict[str, Any]) -> str:
-        """The findings, or the records where these are asked for, as JSON; the proposal, verdict, or advice."""
+        """The findings, or the records or tests that are asked for, as JSON; the proposal, verdict, or advice."""
         if finding_checks.is_about_a_finding(params):
             return finding_checks.check(params)
         if is_about_dependencies(params):
@@ -68,10 +71,14 @@ class AnalystAnswerer:
         refinement = refinement_in(params)
         if refinement is not None:
             return propose(refinement)
-        document = find_document(last_user_text(params))
+        document = document_asked_about(params)
         if document is None:
             return self._echo.answer(params)
-        return self._analyse(document.path, document.language, document.text, document.numbers, shape_of(params))
+        shape = shape_of(params)
+        if shape.tests:
+            wrong = told_what_was_wrong(params)
+            return orjson.dumps(answer_with_tests(document.path, document.text, wrong, self._faulty_tests)).decode()
+        return self._analyse(document.path, document.language, document.text, document.numbers, shape)
 
     def tool(self, params: dict[str, Any]) -> ToolCall | None:
         """What a check of a finding, or advice on dependencies, still needs."""
@@ -91,6 +98,6 @@ def _analysis_json(path: str, language: str, text: str, numbers: tuple[int, ...]
     return orjson.dumps({"findings": findings}).decode()
 
 
-def answerer_named(name: Literal["analyst", "echo"]) -> Answerer:
-    """The answerer with this name."""
-    return EchoAnswerer() if name == "echo" else AnalystAnswerer()
+def answerer_named(name: Literal["analyst", "echo"], faulty_tests: float = FAULTY_SHARE) -> Answerer:
+    """The answerer with this name; an analyst gives so many faulty tests at first."""
+    return EchoAnswerer() if name == "echo" else AnalystAnswerer(faulty_tests)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from backcast_simulator.limits import LIMITS
+from backcast_simulator.python_tests import FAULTY_SHARE
 from backcast_simulator.settings import READINGS, SpendLimitKind, Tier
 from backcast_simulator.weather import WEATHERS
 
@@ -34,6 +35,7 @@ class Knobs:
     cache_hit_share: float
     script: Path | None
     needs_example: str | None
+    faulty_tests: float
     answers: Literal["analyst", "echo"]
     api_keys: tuple[str, ...]
     tier: Tier | Literal["off"]
@@ -122,6 +124,13 @@ _GROUPS: dict[str, list[click.Option]] = {
             metavar="LANGUAGE,...|all",
             help="Answer documents of these languages malformed, unless the request shows a document of the same "
             "language before: in its system prompt or in an earlier message.",
+        ),
+        click.Option(
+            ["--faulty-tests"],
+            default=FAULTY_SHARE,
+            show_default=True,
+            type=_SHARE,
+            help="Where tests are asked for: share of answers that are faulty until they are told what is wrong.",
         ),
         click.Option(
             ["--seed"], default=1, show_default=True, help="What chance is drawn from: the same seed, the same fates."

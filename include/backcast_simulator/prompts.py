@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHARACTERS_PER_TOKEN = 3.5
+_NOT_ACCEPTED = "That answer cannot be used: "
 
 _OPENING = re.compile(
     r"""^<document-(?P<fence>[0-9a-f]{12})(?P<attributes>(?:\s+[\w-]+=(?:"[^"]*"|'[^']*'))*)\s*>[ \t]*\r?\n""",
@@ -66,6 +67,20 @@ def earlier_texts(params: dict[str, Any]) -> list[str]:
     index = _index_of_last_user_message(params)
     earlier = [] if index is None else params["messages"][:index]
     return [text_of(message.get("content")) for message in earlier if isinstance(message, dict)]
+
+
+def told_what_was_wrong(params: dict[str, Any]) -> str | None:
+    """What the last user message says was wrong with the answer before it; None when it is about something else."""
+    text = last_user_text(params)
+    return text.removeprefix(_NOT_ACCEPTED) if text.startswith(_NOT_ACCEPTED) else None
+
+
+def document_asked_about(params: dict[str, Any]) -> Document | None:
+    """The document in the last user message, or in one before it, when that only says what was wrong with an answer."""
+    texts = [last_user_text(params)]
+    if told_what_was_wrong(params) is not None:
+        texts += reversed(earlier_texts(params))
+    return next((document for text in texts if (document := find_document(text)) is not None), None)
 
 
 def _index_of_last_user_message(params: dict[str, Any]) -> int | None:

@@ -88,6 +88,7 @@ def test_every_dag_file_parses_and_serialises(parsed: dict[str, Any]) -> None:
         "dependency_advice",
         "document_extraction",
         "nightly_tech_debt",
+        "nightly_test_generation",
         "pre_merge_review",
         "reconcile_batches",
         "refine_prompt",
@@ -127,21 +128,30 @@ def test_every_parameter_has_a_description_and_a_schema(parsed: dict[str, Any]) 
             assert param["schema"]["type"], name
 
 
-@pytest.mark.parametrize("dag_id", ["document_extraction", "nightly_tech_debt", "weekly_code_audit"])
+@pytest.mark.parametrize(
+    "dag_id", ["document_extraction", "nightly_tech_debt", "nightly_test_generation", "weekly_code_audit"]
+)
 def test_a_batch_dag_goes_through_its_stages_in_order(parsed: dict[str, Any], dag_id: str) -> None:
+    # Only one whose workflow declares checks has their stages.
+    check, check_last = (["run_proposed_tests"], ["run_last_tests"]) if "test" in dag_id else ([], [])
     tasks = parsed["dags"][dag_id]["tasks"]
     order = ["open_run", "collect", "gate"]
     steps = ("plan_batches", "batch.submit", "batch.wait", "batch.ingest", "batch.rescue")
     order += [f"round_1.{step}" for step in steps]
-    order += ["resubmit_failures"]
+    order += [*check, "resubmit_failures"]
     order += [f"round_2.{step}" for step in steps]
     # Only the audit's findings are checked.
     checks = ["check_findings"] if dag_id == "weekly_code_audit" else []
-    order += ["rescue", "rescue_inherited", *checks, "publish"]
+    order += ["rescue", "rescue_inherited", *check_last, *checks, "publish"]
     beside = [f"inherited.{step}" for step in ("wait_for_other_runs", "gate", *steps)]
     assert sorted(tasks) == sorted(order + beside)
     for before, after in [*itertools.pairwise(order), *itertools.pairwise(["collect", *beside, "rescue_inherited"])]:
         assert after in tasks[before]["downstream"], (before, after)
+
+
+def test_checks_go_on_whatever_was_skipped_before_them(parsed: dict[str, Any]) -> None:
+    tasks = parsed["dags"]["nightly_test_generation"]["tasks"]
+    assert {tasks[name]["trigger_rule"] for name in ("run_proposed_tests", "run_last_tests")} == {"none_failed"}
 
 
 def test_a_round_with_nothing_to_send_does_not_stop_what_follows(parsed: dict[str, Any]) -> None:
@@ -223,6 +233,12 @@ def test_a_report_is_submitted_at_the_slots_that_its_due_time_leaves(parsed: dic
     assert dag["summary"] in dag["doc_md"]
     # Four overlap; runs by hand must not keep them from starting.
     assert dag["max_active_runs"] == 8
+
+
+def test_proposed_tests_are_there_at_seven(parsed: dict[str, Any]) -> None:
+    dag = parsed["dags"]["nightly_test_generation"]
+    assert dag["summary"] == "submits 30 h and 26 h before Mon-Fri 07:00 Europe/Berlin"
+    assert "checked before it is offered" in dag["doc_md"]
 
 
 def test_documents_are_taken_in_every_four_hours_from_a_folder_that_the_form_may_change(parsed: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from tests.support import commit, git
 
 from backcast.labelled import load_labelled
+from backcast.sandbox.running import isolation_here
 from backcast.services.fault_points import FaultPoint
 
 if TYPE_CHECKING:
@@ -22,14 +24,16 @@ PROJECT = Path(__file__).resolve().parents[2]
 MOST_DEATHS = len(FaultPoint) + 1
 # Where every one of these nights dies; the others are those of what fails beside.
 AT_THE_CUT_OFF = {point for point in FaultPoint if point.value.startswith(("cut_off", "rescue.call", "rescue.answer"))}
-# Only the findings of an audit are checked.
+# Only the findings of an audit are checked, and only proposed tests are run.
 OF_CHECKS = {point for point in FaultPoint if point.value.startswith("check")}
+OF_PROPOSED_TESTS = {point for point in FaultPoint if point.value.startswith("tests")}
 ALWAYS = (
     set(FaultPoint)
     - AT_THE_CUT_OFF
     - OF_CHECKS
     # Only a run that was not proved before has a sample.
     - {FaultPoint.GATE_JUDGED}
+    - OF_PROPOSED_TESTS
     - {FaultPoint.SUBMIT_CREATED, FaultPoint.SUBMIT_CONFIRMED, FaultPoint.SUBMIT_REFUSED, FaultPoint.SUBMIT_IN_DOUBT}
 )
 
@@ -152,3 +156,49 @@ def test_killed_at_every_point_of_a_gate_it_pays_again_at_most_for_what_was_in_f
     # The sample is the whole run, so nothing is left for a batch.
     assert batches["count"] == 0
     assert len(simulator.bill()) <= 2 + len(load_labelled("nightly_tech_debt")) + lost["count"]
+
+
+def test_killed_at_every_point_where_tests_are_run_it_pays_once_and_offers_what_passes(
+    ledger: Ledger, start_simulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isolation_here().missing:
+        monkeypatch.setenv("BACKCAST_TESTS_SANDBOX", "limits")
+    monkeypatch.setenv("BACKCAST_RUN_TESTS", "true")
+    simulator = start_simulator("--speed", "50000", "--faulty-tests", "0")
+    wrong = json.dumps({"tests": [{"content": "def test_one():\n    assert not 1\n", "covers": []}], "note": ""})
+    simulator.rules({"match": 'path="wrong.py"', "attempts": [1], "outcome": "answer", "text": wrong})
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    for name in ("right", "wrong"):
+        (folder / f"{name}.py").write_text(f"NAME = '{name}'\n")
+    git(folder, "init", "-q")
+    commit(folder, "first")
+    (tmp_path / "minutes").write_text("0")
+    (tmp_path / "died-at").write_text("".join(f"{point}\n" for point in set(FaultPoint) - OF_PROPOSED_TESTS))
+    arguments = [ledger.dsn, simulator.base_url, str(folder), str(tmp_path), "30h", "proved", "nightly_test_generation"]
+    for _ in range(MOST_DEATHS):
+        command = [sys.executable, "-m", "tests.integration.mortal_night", *arguments]
+        done = subprocess.run(command, cwd=PROJECT, check=False, timeout=120)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL
+    assert done.returncode == 0
+
+    with ledger.connect() as connection:
+        checks = connection.execute(
+            "SELECT path, test_runs.verdict FROM test_runs JOIN results USING (result_id) "
+            "JOIN requests USING (request_id) JOIN documents USING (document_id) ORDER BY test_runs.checked_at, path"
+        ).fetchall()
+        run = connection.execute("SELECT * FROM runs").fetchone() or {}
+    if {row["verdict"] for row in checks} == {"not_run"}:
+        pytest.skip("no test can be run in a sandbox here")
+    assert {FaultPoint(name) for name in (tmp_path / "died-at").read_text().split()} == set(FaultPoint)
+    # The one that failed went again, and what passed was run once.
+    assert Counter((row["path"], row["verdict"]) for row in checks) == {
+        ("right.py", "passed"): 1,
+        ("wrong.py", "failed"): 1,
+        ("wrong.py", "passed"): 1,
+    }
+    assert len(simulator.bill()) == 3
+    report = json.loads(Path(run["report_path"]).with_suffix(".json").read_bytes())
+    assert [one["document"] for one in report["offered"]] == ["right.py", "wrong.py"]

@@ -124,6 +124,11 @@ def test_a_failed_request_gets_the_remedy_of_its_cause(
         # A request that brings its own schema.
         (Cause.MALFORMED, [STANDARD], [STANDARD, Variant.REPAIR], Variant.REPAIR),
         (Cause.MALFORMED, [STANDARD, Variant.REPAIR], [STANDARD, Variant.REPAIR], None),
+        # Each time it is another answer that is mended.
+        (Cause.FAILED_CHECK, [STANDARD], [STANDARD, SIMPLE, Variant.REPAIR], Variant.REPAIR),
+        (Cause.FAILED_CHECK, [STANDARD, Variant.REPAIR], [STANDARD, SIMPLE, Variant.REPAIR], Variant.REPAIR),
+        (Cause.FAILED_CHECK, [STANDARD, Variant.REPAIR, Variant.REPAIR], [STANDARD, Variant.REPAIR], None),
+        (Cause.FAILED_CHECK, [STANDARD], [STANDARD, SIMPLE], None),
         # Once only.
         (Cause.REFUSED, [STANDARD, SIMPLE], [STANDARD, EXAMPLE, SIMPLE], None),
         (Cause.UNSUPPORTED_CLAIM, [STANDARD, SIMPLE], [STANDARD, EXAMPLE, SIMPLE], None),

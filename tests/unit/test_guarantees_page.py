@@ -1,4 +1,4 @@
-"""The pages about audits, guarantees, prompts, deadlines and workflows name only tests that exist."""
+"""The pages about audits, guarantees, prompts, deadlines, tests and workflows name only tests that exist."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 TESTS = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("page", ["audit.md", "guarantees.md", "prompts.md", "sla.md", "workflows.md"])
+@pytest.mark.parametrize(
+    "page", ["audit.md", "guarantees.md", "prompts.md", "sla.md", "test-generation.md", "workflows.md"]
+)
 def test_every_test_named_on_the_page_exists(page: str) -> None:
     sources = [path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py")]
     existing = {name for source in sources for name in re.findall(r"^ *def (test_\w+)", source, re.MULTILINE)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.support import git
@@ -12,6 +13,9 @@ from tests.support import git
 from backcast.domain.errors import InputError
 from backcast.domain.report import ReportSettings
 from backcast.settings import load_model, load_workflow, poll_interval_seconds, report_settings, run_settings
+
+if TYPE_CHECKING:
+    from backcast.domain.static_checks import SandboxTerms
 
 WORKFLOW = "nightly_tech_debt"
 
@@ -129,3 +133,18 @@ def test_a_report_may_show_only_another_workflow_beside_it(tmp_path: Path, monke
     file.write_text(good.replace("first: worst", "first: best"))
     with pytest.raises(InputError, match=r"workflow.yaml:12: report.first: 'best' is not one of"):
         load_workflow("weekly_code_audit")
+
+
+def test_tests_are_run_only_where_that_is_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tests() -> SandboxTerms:
+        return run_settings("nightly_test_generation", {}).tests
+
+    assert (tests().run, tests().sandbox, tests().python) == (False, "full", "")
+    monkeypatch.setenv("BACKCAST_RUN_TESTS", "true")
+    monkeypatch.setenv("BACKCAST_TESTS_SANDBOX", "limits")
+    assert (tests().run, tests().sandbox) == (True, "limits")
+    for name in ("BACKCAST_RUN_TESTS", "BACKCAST_TESTS_SANDBOX"):
+        with monkeypatch.context() as mistaken:
+            mistaken.setenv(name, "perhaps")
+            with pytest.raises(InputError, match=f"{name} is 'perhaps': write "):
+                tests()

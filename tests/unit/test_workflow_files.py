@@ -98,6 +98,13 @@ MISTAKES: list[tuple[str, str, int, str]] = [
     ("kind: git", "kind: git\n  path: inbox", 10, "source.path: it is of folder and object_store. Leave it out"),
     ("kind: git", "kind: folder", 9, "source.kind: nobody says which folder it is. Name it in source.path."),
     ("kind: git", "kind: folder\n  path: in\n  ref: main", 11, "source.ref: it is of git, and the kind is folder."),
+    (
+        "kind: git",
+        "kind: folder\n  path: in\n  untested_only: true",
+        11,
+        "source.untested_only: it is of git, and the kind",
+    ),
+    ("sla: 30h", "sla: 30h\ntests: {sandbox: none}", 4, "tests.sandbox: 'none' is not one of ['full', 'limits']"),
     ("kind: git", "kind: folder\n  path: s3://a/b", 10, "'s3://a/b' is no folder. Write `kind: object_store`"),
     ("kind: git", "kind: object_store\n  path: in", 10, "'in' is no URL of an object store. Write `kind: folder`"),
     (

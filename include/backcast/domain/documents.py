@@ -57,7 +57,8 @@ class SourceDocument:
 class Selection:
     """What of a source is wanted: gitignore-style patterns, a size limit in bytes, and at most so many documents.
 
-    PDFs have limits of their own, which keep to the API's: 32 MB a request, in base64, and 100 pages.
+    PDFs have limits of their own, which keep to the API's: 32 MB a request, in base64, and 100 pages. With
+    `untested_only`, Python files of a repository that have tests are not wanted.
     """
 
     include: tuple[str, ...] = ()
@@ -66,3 +67,4 @@ class Selection:
     max_documents: int | None = None
     max_pdf_bytes: int = 20_000_000
     max_pdf_pages: int = 100
+    untested_only: bool = False

@@ -17,6 +17,7 @@ class Cause(StrEnum):
     TRUNCATED = "truncated"
     MALFORMED = "malformed"
     UNSUPPORTED_CLAIM = "unsupported_claim"
+    FAILED_CHECK = "failed_check"
     REFUSED = "refused"
     WANTS_TOOLS = "wants_tools"
     PAUSED = "paused"
@@ -41,7 +42,11 @@ class Remedy(StrEnum):
 
 
 class Variant(StrEnum):
-    """Which form of its workflow's prompt a request is sent with; one that brings its own may be repaired."""
+    """Which form of its workflow's prompt a request is sent with.
+
+    To be repaired is an answer that is shown again, with what is wrong with it: where requests bring their own
+    parameters, and where answers are checked as files of tests.
+    """
 
     STANDARD = "standard"
     WORKED_EXAMPLE = "worked_example"
@@ -84,6 +89,7 @@ REVIEWED = frozenset(
         Cause.TRUNCATED,
         Cause.MALFORMED,
         Cause.UNSUPPORTED_CLAIM,
+        Cause.FAILED_CHECK,
         Cause.REFUSED,
         Cause.WANTS_TOOLS,
         Cause.PAUSED,
@@ -117,6 +123,7 @@ _GOOD_STOP_REASONS = frozenset({"end_turn", "stop_sequence"})
 _OTHER_FORMS: dict[Cause, tuple[Variant, ...]] = {
     Cause.MALFORMED: (Variant.REPAIR, Variant.WORKED_EXAMPLE, Variant.SIMPLIFIED),
     Cause.UNSUPPORTED_CLAIM: (Variant.SIMPLIFIED,),
+    Cause.FAILED_CHECK: (Variant.REPAIR,),
     Cause.REFUSED: (Variant.SIMPLIFIED,),
 }
 _REMEDY_OF_FORM = {
@@ -188,8 +195,10 @@ def _splits_at_last(tried: Tried) -> bool:
 
 
 def _in_another_form(cause: Cause, tried: Tried, means: Means) -> NextAttempt | None:
+    # What is to be mended is another answer each time, with another error.
+    tried_in_vain = tried.variants - {Variant.REPAIR} if cause is Cause.FAILED_CHECK else tried.variants
     for variant in _OTHER_FORMS.get(cause, ()):
-        if variant in means.variants - tried.variants:
+        if variant in means.variants - tried_in_vain:
             return NextAttempt(_REMEDY_OF_FORM[variant], tried.max_tokens, variant)
     return None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from backcast.domain.rescue import RescueTerms
 from backcast.domain.sampling import LetPass, SampleTerms
+from backcast.domain.static_checks import SandboxTerms, asks_for_tests
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -97,6 +98,7 @@ class RunSettings:
     let_pass: LetPass | None = None
     prompt_is_given: bool = False
     source: Source = "git"
+    tests: SandboxTerms = field(default_factory=SandboxTerms)
 
 
 def content_hash(text: str) -> str:
@@ -112,6 +114,15 @@ def document_hash(text: str, pdf: bytes | None = None) -> str:
 def answer_key(content: str, prompt_hash: str, model: str) -> str:
     """Return the identity of an answer: the same content (by its hash), prompt, schema and model have the same one."""
     return digest(content, prompt_hash, model)
+
+
+def answer_key_at(path: str, content: str, prompt: PromptVersion, model: str) -> str:
+    """Return the identity of an answer about the document at a path.
+
+    Tests import what they test by where it lies, so that they are about this path and no other with the same content.
+    """
+    about = digest(content, path) if asks_for_tests(prompt.answer_schema) else content
+    return answer_key(about, prompt.prompt_hash, model)
 
 
 def digest(*parts: str) -> str:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from backcast.domain.documents import Selection
 from backcast.domain.errors import InputError
+from backcast.domain.outlines import Outline
 from backcast.domain.rescue import RescueTerms
 from backcast.domain.sampling import LetPass, SampleTerms
+from backcast.domain.static_checks import SandboxTerms
 from backcast.domain.workflow import Budget, PromptVersion, RunSettings, WorkedExample
 from backcast.ledger.connection import Connection, Row, sql
 from backcast.settings import load_model
@@ -63,6 +65,7 @@ def insert_run(  # noqa: PLR0913  a run is written whole or not at all
             "sample": json.dumps(asdict(settings.sample)),
             "let_pass": json.dumps(asdict(settings.let_pass)) if settings.let_pass else None,
             "source": settings.source,
+            "tests": json.dumps(asdict(settings.tests)),
         },
     ).fetchone()
     return row["run_id"] if row else cast("int", find_run(connection, external_key))
@@ -116,6 +119,17 @@ def sample_terms_of(run: Row) -> SampleTerms:
     return SampleTerms.of(run["sample"])
 
 
+def test_terms_of(run: Row) -> SandboxTerms:
+    """Return how the tests that a run proposes are checked."""
+    return SandboxTerms.of(run["tests"])
+
+
+def outline_of_run(connection: Connection, run_id: int) -> Outline | None:
+    """Return what a run's repository held when it was collected; None when that was not kept."""
+    row = connection.execute(sql("outline_of_run"), {"run_id": run_id}).fetchone()
+    return Outline.of(row["outline"]) if row else None
+
+
 def let_pass_of(run: Row) -> LetPass | None:
     """Return who lets a run go on whatever its sample says, if anybody does."""
     return LetPass(**run["let_pass"]) if run["let_pass"] else None
@@ -151,6 +165,7 @@ def settings_of(run: Row) -> RunSettings:
         structured=run["structured"],
         sample=sample_terms_of(run),
         source=run["source"],
+        tests=test_terms_of(run),
     )
 
 

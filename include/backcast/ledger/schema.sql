@@ -83,6 +83,8 @@ CREATE TABLE runs (
     caching text,
     -- What the repository is, which for the others is a path or a URL.
     source text NOT NULL DEFAULT 'git' CHECK (source IN ('git', 'folder', 'object_store')),
+    -- How tests that are proposed are checked; {} as usual.
+    tests jsonb NOT NULL DEFAULT '{}',
     CHECK (deadline > opened_at),
     CHECK (state = 'open' OR (commit_id IS NOT NULL AND committed_at IS NOT NULL AND collected IS NOT NULL)),
     CHECK (state <> 'published' OR (published_at IS NOT NULL AND report_path IS NOT NULL)),
@@ -252,7 +254,7 @@ CREATE INDEX requests_by_run ON requests (run_id, round, state);
 -- A content is asked for by one run at a time, from when its request is made until it is answered or given up.
 CREATE UNIQUE INDEX one_claim_a_content ON requests (answer_key, simulated) WHERE claims;
 CREATE TRIGGER requests_transition BEFORE UPDATE ON requests FOR EACH ROW
-    EXECUTE FUNCTION refuse_illegal_transition('open>accepted', 'open>failed');
+    EXECUTE FUNCTION refuse_illegal_transition('open>accepted', 'open>failed', 'accepted>failed');
 
 CREATE FUNCTION require_claims_of_intent() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -326,7 +328,7 @@ CREATE FUNCTION paused_turns(of_request bigint) RETURNS json LANGUAGE sql STABLE
     WHERE cause = 'paused' AND request_id <> of_request;
 END;
 
--- The last answer before a request that did not fit its schema, and why.
+-- The last answer before a request that did not fit its schema, or failed a check, and why.
 CREATE FUNCTION malformed_turn(of_request bigint) RETURNS json LANGUAGE sql STABLE BEGIN ATOMIC
     WITH RECURSIVE lineage AS (
         SELECT request_id, parent_id, cause, detail, attempt FROM requests WHERE request_id = of_request
@@ -336,7 +338,7 @@ CREATE FUNCTION malformed_turn(of_request bigint) RETURNS json LANGUAGE sql STAB
     )
     SELECT json_build_object('content', raw::json -> 'message' -> 'content', 'why', detail)
     FROM lineage JOIN results USING (request_id)
-    WHERE cause = 'malformed' AND request_id <> of_request
+    WHERE cause IN ('malformed', 'failed_check') AND request_id <> of_request
     ORDER BY attempt DESC LIMIT 1;
 END;
 
@@ -355,6 +357,46 @@ END
 $$;
 CREATE CONSTRAINT TRIGGER requests_have_results AFTER INSERT OR UPDATE ON requests DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION require_result_of_settled_request();
+
+-- What the repository of a run held at its commit, as far as proposed tests may rely on it: paths, names, distributions.
+CREATE TABLE outlines (
+    run_id bigint PRIMARY KEY REFERENCES runs,
+    outline jsonb NOT NULL
+);
+
+-- What checks of answers have shown beside what is seen of them when they arrive: each is checked once a run.
+CREATE TABLE test_runs (
+    run_id bigint NOT NULL REFERENCES runs,
+    result_id bigint NOT NULL REFERENCES results,
+    verdict text NOT NULL CHECK (verdict IN ('passed', 'failed', 'not_run')),
+    -- Why it failed, or was not run.
+    detail text,
+    -- How many tests have passed.
+    passed integer,
+    seconds double precision,
+    checked_at timestamptz NOT NULL,
+    PRIMARY KEY (run_id, result_id),
+    CHECK ((verdict = 'passed') = (detail IS NULL)),
+    CHECK ((verdict = 'passed') = (passed IS NOT NULL))
+);
+-- No other run takes over what has failed once.
+CREATE INDEX failed_test_runs ON test_runs (result_id) WHERE verdict = 'failed';
+
+-- What was accepted fails later only by a check that is written down.
+CREATE FUNCTION require_failed_tests() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.cause <> 'failed_check' OR NOT EXISTS (
+        SELECT FROM backcast.test_runs JOIN backcast.results USING (result_id)
+        WHERE results.request_id = NEW.request_id AND test_runs.run_id = NEW.run_id AND test_runs.verdict = 'failed'
+    ) THEN
+        RAISE EXCEPTION 'request % was accepted and fails by no check', NEW.request_id
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER requests_fail_by_a_check BEFORE UPDATE ON requests FOR EACH ROW
+    WHEN (OLD.state = 'accepted' AND NEW.state = 'failed') EXECUTE FUNCTION require_failed_tests();
 
 -- Until when what a workspace may be asked synchronously has been given away, to whichever run.
 CREATE TABLE synchronous_capacity (

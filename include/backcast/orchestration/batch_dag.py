@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.sdk import chain
+
 from backcast.orchestration.deadlines import deadline_alerts
 from backcast.orchestration.form import batch_params, default_args, documentation
 from backcast.orchestration.tasks import (
@@ -17,6 +19,8 @@ from backcast.orchestration.tasks import (
     rescue,
     rescue_inherited,
     resubmit_failures,
+    run_last_tests,
+    run_proposed_tests,
 )
 from backcast.orchestration.timetable import runs_at_once, schedule_for
 from backcast.services.routing import has_checks
@@ -48,20 +52,20 @@ def batch_stages(workflow: str) -> None:
     """Put the stages of a workflow's runs into the DAG that is being defined."""
     run = open_run(workflow)
     collected = collect(run)
-    published = publish(workflow, run)
     last = rescue_inherited(run)
-    (
-        run
-        >> collected
-        >> gate(run)
-        >> a_round(run, 1)
-        >> resubmit_failures(run, 2)
-        >> a_round(run, 2)
-        >> rescue(run)
-        >> last
+    tested = not why_broken(workflow) and "tests" in load_workflow(workflow)
+    chain(
+        run,
+        collected,
+        gate(run),
+        a_round(run, 1),
+        *([run_proposed_tests(run)] if tested else []),
+        resubmit_failures(run, 2),
+        a_round(run, 2),
+        rescue(run),
+        last,
+        *([run_last_tests(run)] if tested else []),
+        *([check_findings(run)] if has_checks(workflow) else []),
+        publish(workflow, run),
     )
     collected >> inherited(run) >> last
-    if has_checks(workflow):
-        last >> check_findings(run) >> published
-    else:
-        last >> published

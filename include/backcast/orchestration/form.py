@@ -180,10 +180,19 @@ def documentation(workflow: str) -> str:
         "What fails goes again in a second round. What no batch has answered when the clock allows no more is answered "
         f"synchronously, at full price, so that the report is on time. It lands in `reports/{declared['name']}/`, due "
         f"when the slot of its run says; that of a run by hand {declared['sla']} after it was opened, unless the form "
-        "says when. An alert is raised when that is at risk, and when it is missed.\n\n"
+        f"says when. An alert is raised when that is at risk, and when it is missed.{_checks(declared)}\n\n"
         f"Trigger it by hand to choose {_what(declared)}, or to estimate the cost without sending anything. Clearing a "
         "task is safe: a batch that was sent is found again, and not paid twice. Of a rescue that is cleared while it "
         "runs, the calls under way may be."
+    )
+
+
+def _checks(declared: Mapping[str, Any]) -> str:
+    if "tests" not in declared:
+        return ""
+    return (
+        " What is proposed is checked before it is offered: it parses, imports what there is, and is run where "
+        "`tests.run` or `BACKCAST_RUN_TESTS` says so. What fails goes again in the second round, with its error."
     )
 
 

@@ -213,6 +213,29 @@ def resubmit_failures(run: int, round_number: int) -> None:
         _log.info("What goes again goes %s.", lane(clients.ledger(), clients.now, run))
 
 
+@task(trigger_rule="none_failed")
+@explained
+def run_proposed_tests(run: int) -> None:
+    """Run the tests that were proposed, where that is switched on, so that what fails goes again."""
+    _run_tests(run, last=False)
+
+
+@task(trigger_rule="none_failed")
+@explained
+def run_last_tests(run: int) -> None:
+    """Run the tests that nobody has run yet; what fails is not offered."""
+    _run_tests(run, last=True)
+
+
+def _run_tests(run: int, *, last: bool) -> None:
+    from backcast.orchestration import clients
+    from backcast.services.test_runs import run_tests as service
+    from backcast.settings import cache_folder
+
+    ran = service(clients.ledger(), clients.now, run, last=last, cache=cache_folder())
+    _log.info("%s.", ran.told())
+
+
 @task
 @explained
 def reconcile() -> None:

@@ -12,6 +12,7 @@ import orjson
 from backcast.reports import wording
 
 if TYPE_CHECKING:
+    from backcast.domain.generation import GenerationReport
     from backcast.domain.records import ExtractionReport
     from backcast.domain.report import Report
 
@@ -35,6 +36,13 @@ def render_extraction_json(report: ExtractionReport) -> bytes:
     """The report of a run that extracts rows, without the rows, as `extraction.schema.json` describes it."""
     content = {field.name: getattr(report, field.name) for field in fields(report)}
     counted = {"rows": report.rows, "unverified": report.unverified}
+    return orjson.dumps({"schema_version": SCHEMA_VERSION} | content | counted, default=_plain, option=_OPTIONS)
+
+
+def render_generation_json(report: GenerationReport) -> bytes:
+    """The report of a run that proposes tests, as `generation.schema.json` describes it, without the patch."""
+    content = {field.name: getattr(report, field.name) for field in fields(report)}
+    counted = {"patch_files": report.patch_files}
     return orjson.dumps({"schema_version": SCHEMA_VERSION} | content | counted, default=_plain, option=_OPTIONS)
 
 

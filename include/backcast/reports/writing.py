@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from backcast.domain.errors import ReportError
+from backcast.domain.patches import new_files_patch
 from backcast.reports.audit_sarif import audit_sarif
 from backcast.reports.extraction import render_extraction
-from backcast.reports.json_report import render_extraction_json, render_json
+from backcast.reports.generation import render_generation
+from backcast.reports.json_report import render_extraction_json, render_generation_json, render_json
 from backcast.reports.markdown import render_markdown
 from backcast.reports.trend_chart import draw_weeks
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from backcast.domain.generation import GenerationReport
+    from backcast.domain.proposed import ProposedFile
     from backcast.domain.records import ExtractionReport
     from backcast.domain.report import Report
 
@@ -28,9 +32,10 @@ JSON = "report.json"
 ROWS = "rows.jsonl"
 SARIF = "audit.sarif"
 TRENDS = "trends.svg"
+PATCH = "tests.patch"
 REVIEW_LANE = "review-lane.json"
 LATEST = "latest"
-_OURS = (MARKDOWN, JSON, ROWS, SARIF, TRENDS, REVIEW_LANE)
+_OURS = (MARKDOWN, JSON, ROWS, SARIF, TRENDS, PATCH, REVIEW_LANE)
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -76,6 +81,28 @@ def write_extraction(
         MARKDOWN: [render_extraction(report).encode()],
         JSON: [render_extraction_json(report)],
         ROWS: lines,
+    }
+    return _write_folder(contents, folder, review_lane, interim=report.interim)
+
+
+def write_generation(
+    report: GenerationReport, folder: Path, files: Iterable[ProposedFile], review_lane: bytes | None = None
+) -> Path:
+    """Write `report.md`, `report.json` and `tests.patch` into `folder`, as `write_report` does; returns `folder`.
+
+    Args:
+        report: what is reported.
+        folder: where to.
+        files: those that the patch makes.
+        review_lane: JSON of what a person should look at, written beside it; None when there is nothing.
+
+    Raises:
+        ReportError: the report cannot be written; an earlier report of this folder is still there.
+    """
+    contents = {
+        MARKDOWN: [render_generation(report).encode()],
+        JSON: [render_generation_json(report)],
+        PATCH: new_files_patch((file.path, file.content) for file in files),
     }
     return _write_folder(contents, folder, review_lane, interim=report.interim)
 

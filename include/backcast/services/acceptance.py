@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from jsonschema import Draft202012Validator
 
+    from backcast.domain.proposed import ProposedTests
+
 _FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?```\s*\Z", re.DOTALL)
 _LONGEST_DETAIL = 500
 # No answer needs more, and neither JSON schemas nor the ledger's rows can be had of what is hundreds deep.
@@ -38,17 +40,23 @@ class Verdict:
 
 
 class Judge:
-    """Judges results by one answer schema (JSON text)."""
+    """Judges results by one answer schema (JSON text).
 
-    def __init__(self, answer_schema: str) -> None:
+    Args:
+        answer_schema: the schema.
+        proposed: what looks at answers that are files of tests; None where they are something else.
+    """
+
+    def __init__(self, answer_schema: str, proposed: ProposedTests | None = None) -> None:
         self._schema = orjson.loads(answer_schema)
         self._validator = validator_of(self._schema)
+        self._proposed = proposed
 
-    def verdict(self, result: dict[str, Any], document: str) -> Verdict:
-        """Judge a result row's `result` against the document it is about."""
-        return judged(result, lambda message: self._judge_message(message, document))
+    def verdict(self, result: dict[str, Any], document: str, path: str = "") -> Verdict:
+        """Judge a result row's `result` against the document it is about, and where that lies."""
+        return judged(result, lambda message: self._judge_message(message, document, path))
 
-    def _judge_message(self, message: dict[str, Any], document: str) -> Verdict:
+    def _judge_message(self, message: dict[str, Any], document: str, path: str) -> Verdict:
         stop_reason = message.get("stop_reason")
         cause = cause_of_stop_reason(stop_reason)
         if cause is not None:
@@ -63,9 +71,13 @@ class Judge:
         if not isinstance(answer, dict):
             # Some schemas forget to say so.
             return rejected(Cause.MALFORMED, "$: the answer is no JSON object")
-        unsupported = _unsupported_claim(answer, document) or _unsupported_record(answer, document)
-        if unsupported:
+        return self._judge_content(answer, document, path)
+
+    def _judge_content(self, answer: dict[str, Any], document: str, path: str) -> Verdict:
+        if unsupported := _unsupported_claim(answer, document) or _unsupported_record(answer, document):
             return rejected(Cause.UNSUPPORTED_CLAIM, unsupported)
+        if failed := self._proposed.failed_check(answer, path) if self._proposed else None:
+            return rejected(Cause.FAILED_CHECK, failed)
         return Verdict(answer)
 
 

@@ -98,6 +98,9 @@ def _reservations(run: Row, unreserved: list[Row], limits: list[_Limit]) -> Iter
     example = longest_example(run)
     for row in unreserved:
         shown = row["prompt_bytes"] + (example if row["variant"] == Variant.WORKED_EXAMPLE else 0)
+        if row["variant"] == Variant.REPAIR:
+            # The answer that is shown again, which may have been as long as this one.
+            shown += int(row["max_tokens"] * BYTES_A_TOKEN)
         most = costs.most_usd(shown, row["max_tokens"], synchronous=row["synchronous"])
         own = [limit for limit in limits if limit.holds_for(row)]
         short = next((limit.told for limit in own if most > limit.left), None)

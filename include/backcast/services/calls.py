@@ -73,7 +73,7 @@ class Calls:
         self._rate = rescue_terms_of(run).rate
         self._last = last_call_at(run["opened_at"], run["deadline"], self._rate.longest_call)
         self._model_of = models_of(run)
-        self._judge = judge_of(run)
+        self._judge = judge_of(connection, run)
         self._params_of = sender(run)
         self._workspace = api.workspace
         self._shared_bytes = shared_bytes(prompt_of_row(run))
@@ -164,7 +164,7 @@ class Calls:
             self._failed(request_id, call_id, reply)
         else:
             self._refusals = 0
-            self._store(request_id, call_id, reply.result, row["body"])
+            self._store(request_id, call_id, reply.result, row)
             self._hold(reply.exhausted_for)
         reached(FaultPoint.RESCUE_ANSWER_STORED)
 
@@ -195,8 +195,8 @@ class Calls:
             sql("end_call"), {"call_id": call_id, "state": state, "note": shown, "now": self._clock()}
         )
 
-    def _store(self, request_id: int, call_id: int, result: Row, document: str) -> None:
-        verdict = self._judge(result, document)
+    def _store(self, request_id: int, call_id: int, result: Row, about: Row) -> None:
+        verdict = self._judge(result, about["body"], about["path"])
         message = result.get("message") or {}
         usage = usage_of(message)
         judged = {"request_id": request_id, **dict(zip(("verdict", "cause", "detail"), verdict.row(), strict=True))}

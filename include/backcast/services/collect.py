@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from pathspec import GitIgnoreSpec
 
 from backcast.domain.errors import InputError
-from backcast.domain.workflow import answer_key, document_hash
+from backcast.domain.static_checks import asks_for_tests
+from backcast.domain.workflow import answer_key_at, document_hash
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in, stream
 from backcast.ledger.runs import load_run, lock_run, prompt_of_row, rescue_terms_of
@@ -19,6 +20,7 @@ from backcast.services.caching import settle_caching
 from backcast.services.claims import ask, take_over
 from backcast.services.estimate import CostModel, shown_bytes
 from backcast.services.fault_points import FaultPoint, reached
+from backcast.services.proposed_tests import refuse_failing
 from backcast.services.reading import documents_of_run
 from backcast.services.rounds import FIRST_ROUND
 from backcast.settings import load_model
@@ -82,10 +84,14 @@ def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> Non
     connection.execute(sql("store_contents"))
     connection.execute(sql("store_documents"), key)
     _require_documents(connection, run)
+    outline = source.outline() if asks_for_tests(run["answer_schema"]) else None
+    if outline is not None:
+        connection.execute(sql("store_outline"), {**key, "outline": outline.stored()})
     # Now, when there is time, and before the sample is chosen.
     search_contents(connection, run["run_id"])
     take_over(connection, clock, run["run_id"])
     connection.execute(sql("reuse_answers"), key)
+    refuse_failing(connection, clock(), run)
     connection.execute(sql("settle_in_review"), key)
     ask(connection, run["run_id"], FIRST_ROUND)
     # Before the money is reserved, which has to cover what is written to the cache.
@@ -105,11 +111,12 @@ def _collect(connection: Connection, clock: Clock, run: Row, cache: Path) -> Non
 
 
 def _rows(documents: Iterable[SourceDocument], run: Row, first: list[GitIgnoreSpec]) -> Iterator[tuple[object, ...]]:
+    prompt = prompt_of_row(run)
     for document in documents:
         content = key = None
         if document.text is not None:
             content = document_hash(document.text, document.pdf)
-            key = answer_key(content, run["prompt_hash"], run["model"])
+            key = answer_key_at(document.path, content, prompt, run["model"])
         yield (
             document.path,
             document.language,

@@ -15,7 +15,7 @@ from backcast.ledger.copy import copy_in, copy_in_chunks, stream
 from backcast.ledger.runs import lock_run
 from backcast.services.alerts import raise_alert
 from backcast.services.fault_points import FaultPoint, reached
-from backcast.services.kinds import Judged, ModelOf, judge_at_once, judge_of, models_of
+from backcast.services.kinds import JudgedAtOnce, ModelOf, judge_at_once, judge_of, models_of
 from backcast.services.locks import held_batch
 from backcast.services.merge import merge_parts
 
@@ -180,7 +180,7 @@ def _store_rows(connection: Connection, api: MessageBatchesApi, clock: Clock, ba
 class _WholeRows:
     """The rows of a stream up to where it breaks; `broken_by` then says how."""
 
-    def __init__(self, model_of: ModelOf, judge: Judged | None) -> None:
+    def __init__(self, model_of: ModelOf, judge: JudgedAtOnce | None) -> None:
         self._model_of = model_of
         self.judge = judge
         self.broken_by: ApiError | None = None
@@ -195,7 +195,7 @@ class _WholeRows:
             self.broken_by = error
 
 
-def result_row(line: bytes, model_of: ModelOf, judge: Judged | None = None) -> tuple[Any, ...]:
+def result_row(line: bytes, model_of: ModelOf, judge: JudgedAtOnce | None = None) -> tuple[Any, ...]:
     """Return a result row as the table `arrived` takes it; one that cannot be read answers no request.
 
     Args:
@@ -269,6 +269,6 @@ def _judge(connection: Connection, clock: Clock, batch: Row) -> None:
 
 
 def _verdicts(connection: Connection, batch: Row) -> Iterator[tuple[Any, ...]]:
-    judge = judge_of(batch)
+    judge = judge_of(connection, batch)
     for row in stream(connection, "results_to_judge", {"batch_id": batch["batch_id"]}, at_a_time=50):
-        yield row["result_id"], row["request_id"], *judge(orjson.loads(row["raw"]), row["body"]).row()
+        yield row["result_id"], row["request_id"], *judge(orjson.loads(row["raw"]), row["body"], row["path"]).row()

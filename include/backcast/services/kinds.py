@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import orjson
 
 from backcast.domain.failures import Variant
-from backcast.ledger.runs import brings_its_own
+from backcast.domain.proposed import ProposedTests
+from backcast.domain.static_checks import asks_for_tests
+from backcast.ledger.runs import brings_its_own, outline_of_run
 from backcast.services.acceptance import Judge, Verdict
 from backcast.services.own_requests import own_params, own_verdict
 from backcast.services.prompts import builder_of, params_of, variants_of
@@ -17,10 +19,11 @@ from backcast.settings import load_model, model_of_message
 
 if TYPE_CHECKING:
     from backcast.domain.pricing import Model
-    from backcast.ledger.connection import Row
+    from backcast.ledger.connection import Connection, Row
 
 Sent: TypeAlias = "Callable[[Row], bytes]"
-Judged: TypeAlias = Callable[[dict[str, Any], str], Verdict]
+Judged: TypeAlias = Callable[[dict[str, Any], str, str], Verdict]
+JudgedAtOnce: TypeAlias = Callable[[dict[str, Any], str], Verdict]
 ModelOf: TypeAlias = "Callable[[Mapping[str, Any]], Model]"
 
 
@@ -32,12 +35,21 @@ def sender(row: Row) -> Sent:
     return lambda request: orjson.dumps(params_of(build, request))
 
 
-def judge_of(row: Row) -> Judged:
-    """Return what judges a result row's `result` by what it was asked about."""
-    return own_verdict if brings_its_own(row) else Judge(row["answer_schema"]).verdict
+def judge_of(connection: Connection, row: Row) -> Judged:
+    """Return what judges a result row's `result` by the text that it was asked about, and by the path of that."""
+    if brings_its_own(row):
+        return lambda result, body, _: own_verdict(result, body)
+    return Judge(row["answer_schema"], proposed_tests_of(connection, row)).verdict
 
 
-def judge_at_once(row: Row) -> Judged | None:
+def proposed_tests_of(connection: Connection, row: Row) -> ProposedTests | None:
+    """Return what looks at the tests that a run proposes, by what its repository held; None where it proposes none."""
+    if not asks_for_tests(row["answer_schema"]):
+        return None
+    return ProposedTests(outline_of_run(connection, row["run_id"]))
+
+
+def judge_at_once(row: Row) -> JudgedAtOnce | None:
     """Return what judges a result as it arrives, where that needs nothing of what it was asked about; else None."""
     return own_verdict if brings_its_own(row) and not row["structured"] else None
 

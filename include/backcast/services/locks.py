@@ -51,6 +51,19 @@ def tried_checks(connection: Connection, run: Row) -> Iterator[bool]:
 
 
 @contextmanager
+def held_tests(connection: Connection, run_id: int) -> Iterator[None]:
+    """Hold the running of what a run proposes.
+
+    Raises:
+        ApiError: another process holds it; a later call may get it.
+    """
+    with _tried(connection, "tests", {"run_id": run_id}) as held:
+        if not held:
+            raise ApiError(f"Another process runs the tests of run {run_id} just now. Try again in a minute.")
+        yield
+
+
+@contextmanager
 def tried_workspace(connection: Connection, workspace: Row) -> Iterator[bool]:
     """Hold a workspace, by base URL and key fingerprint, if nobody else does; yields whether that went well."""
     name = f"{workspace['base_url']} {workspace['key_fingerprint']}"

@@ -14,7 +14,7 @@ from backcast.domain.caching import LEAST_MEASURED
 from backcast.domain.errors import InputError
 from backcast.domain.failures import Remedy, Variant
 from backcast.domain.wire_ids import slug, wire_id
-from backcast.domain.workflow import answer_key, document_hash
+from backcast.domain.workflow import answer_key_at, document_hash
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.runs import load_run, lock_run
 from backcast.services.collect import nothing_left
@@ -103,7 +103,7 @@ def _first_asked(
             skipped[document.skip_reason or ""] += 1
             continue
         content = document_hash(document.text, document.pdf)
-        key = answer_key(content, settings.prompt.prompt_hash, settings.model.name)
+        key = answer_key_at(document.path, content, settings.prompt, settings.model.name)
         if key in asked:
             # The same content is asked about once.
             continue

@@ -10,6 +10,7 @@ from backcast.anthropic_api.structured import output_config
 from backcast.domain.failures import Variant
 from backcast.domain.lines import number_lines
 from backcast.domain.parts import Part
+from backcast.domain.static_checks import asks_for_tests
 from backcast.ledger.runs import prompt_of_row
 from backcast.prompt_templates import render
 from backcast.services.parts import shown_part
@@ -99,17 +100,33 @@ def _document_block(pdf: bytes) -> dict[str, Any]:
 def params_of(build: Build, row: Row) -> dict[str, Any]:
     """Return the `params` of a request as a row of `requests_to_send` or `request_to_call` tells it.
 
-    What the model wrote before it paused is sent back as its own turn, which it then goes on with.
+    What the model wrote before it paused is sent back as its own turn, which it then goes on with. An answer that is to
+    be repaired is shown to it, with what is wrong with it.
     """
     part = Part.stored(row["part"]) if row["part"] else None
     about = (row["path"], row["language"], row["content_hash"], row["body"])
     params = build(*about, row["max_tokens"], row["variant"], part, row["pdf"])
+    if row["variant"] == Variant.REPAIR:
+        params["messages"] += _repair(row["malformed"])
     if paused := [block for content in row["paused"] or () for block in content]:
         params["messages"].append({"role": "assistant", "content": paused})
     return params
 
 
+def _repair(failed: Row) -> list[dict[str, Any]]:
+    asked = (
+        f"That answer cannot be used: {failed['why']}\n\nAnswer once more, with one whole JSON object that fits the "
+        "schema and nothing else. Mend what is wrong, and keep what is right."
+    )
+    earlier = [{"role": "assistant", "content": failed["content"]}] if failed["content"] else []
+    return [*earlier, {"role": "user", "content": asked}]
+
+
 def variants_of(row: Row) -> frozenset[Variant]:
     """Return the forms that the prompt version of a run has, as the row of a run or of a batch tells it."""
-    extra = {Variant.SIMPLIFIED: row["simplified_template"], Variant.WORKED_EXAMPLE: row["examples"]}
+    extra = {
+        Variant.SIMPLIFIED: row["simplified_template"],
+        Variant.WORKED_EXAMPLE: row["examples"],
+        Variant.REPAIR: asks_for_tests(row["answer_schema"]),
+    }
     return frozenset({Variant.STANDARD} | {variant for variant, there in extra.items() if there})

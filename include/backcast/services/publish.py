@@ -13,11 +13,12 @@ from backcast.domain.failures import REVIEWED
 from backcast.domain.findings import categories_of, with_fingerprints
 from backcast.domain.records import asks_for_records
 from backcast.domain.report import Finding, Report, Spend, Totals
+from backcast.domain.static_checks import asks_for_tests
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in_chunks, stream
 from backcast.ledger.runs import load_run, lock_run
 from backcast.reports.ranking import ranked
-from backcast.reports.writing import MARKDOWN, write_extraction, write_report
+from backcast.reports.writing import MARKDOWN, write_extraction, write_generation, write_report
 from backcast.services.acceptance import parse_answer
 from backcast.services.addressings import suspicious_documents
 from backcast.services.audit import audited
@@ -29,13 +30,15 @@ from backcast.services.lineages import retried_documents
 from backcast.services.merge import merge_parts
 from backcast.services.outcomes import first_attempts, skipped, unanswered
 from backcast.services.passes import revoke_passes_if_worse
+from backcast.services.proposed_tests import generation_report
 from backcast.services.review_lane import open_items, review_lane_file
 from backcast.services.rounds import release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from backcast.domain.generation import GenerationReport
     from backcast.domain.records import ExtractionReport
     from backcast.services.open_run import Clock
 
@@ -71,8 +74,7 @@ def publish(ledger: Ledger, clock: Clock, run_id: int, *, reports: Path) -> Publ
         revoke_passes_if_worse(connection, clock(), run)
         open_items(connection, clock(), run_id)
         folder = reports / run["workflow"] / f"{run['opened_at']:%Y-%m-%dT%H%M%SZ}-run-{run_id}"
-        publish_as = _publish_rows if asks_for_records(run["answer_schema"]) else _publish_findings
-        report = publish_as(connection, clock, run, folder)
+        report = _publisher(run["answer_schema"])(connection, clock, run, folder)
         path = folder / MARKDOWN
         reached(FaultPoint.PUBLISH_WRITTEN)
         connection.execute(
@@ -122,6 +124,22 @@ def _publish_rows(connection: Connection, clock: Clock, run: Row, folder: Path) 
     lines = rows_as_lines(connection, run["run_id"])
     write_extraction(report, folder, lines, review_lane_file(connection, run["run_id"]))
     return report
+
+
+def _publish_tests(connection: Connection, clock: Clock, run: Row, folder: Path) -> GenerationReport:
+    run = {**run, "published_at": clock()}
+    report, files = generation_report(connection, run)
+    write_generation(report, folder, files, review_lane_file(connection, run["run_id"]))
+    return report
+
+
+def _publisher(
+    answer_schema: str,
+) -> Callable[[Connection, Clock, Row, Path], Report | ExtractionReport | GenerationReport]:
+    """Return what makes the report of a run whose answers are by this schema."""
+    if asks_for_records(answer_schema):
+        return _publish_rows
+    return _publish_tests if asks_for_tests(answer_schema) else _publish_findings
 
 
 def require_answers(connection: Connection, run_id: int) -> None:

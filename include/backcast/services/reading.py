@@ -11,11 +11,13 @@ from backcast.sources.files import FilesSource
 from backcast.sources.folder import folder_entries
 from backcast.sources.git import GitSource
 from backcast.sources.object_store import object_entries
+from backcast.sources.outline import outline_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from backcast.domain.documents import Selection, Snapshot, Source, SourceDocument
+    from backcast.domain.outlines import Outline
     from backcast.domain.workflow import RunSettings
     from backcast.ledger.connection import Row
 
@@ -31,6 +33,10 @@ class Documents(Protocol):
         """What was read; to be asked when all documents were."""
         ...
 
+    def outline(self) -> Outline | None:
+        """What else of a repository tests may rely on; None where there is no repository."""
+        ...
+
 
 class _OfCommit:
     """The documents of the commit that a ref names at first."""
@@ -43,6 +49,9 @@ class _OfCommit:
 
     def snapshot(self) -> Snapshot:
         return self._snapshot
+
+    def outline(self) -> Outline:
+        return outline_of(self._source.git_dir(self._snapshot), self._snapshot.commit)
 
 
 def documents_of_run(run: Row, cache: Path) -> Documents:

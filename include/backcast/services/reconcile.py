@@ -24,6 +24,7 @@ from backcast.services.publish import publish
 from backcast.services.rescue import rescue
 from backcast.services.resubmit import resubmit_failures
 from backcast.services.rounds import FIRST_ROUND, INHERITED_ROUND, LAST_ROUND
+from backcast.services.test_runs import run_tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -179,22 +180,18 @@ def finish_run(ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int
     until = clock() + RESCUED_FOR
     if gate(ledger, api, clock, run_id, pause=folders.pause, stop_at=until).waits:
         return "waits for its sample"
-    for round_number in range(FIRST_ROUND, LAST_ROUND + 1):
-        if round_number > FIRST_ROUND:
-            resubmit_failures(ledger, run_id, round_number)
-        if waiting := waiting_in_round(ledger, api, clock, run_id, round_number):
-            # What its cut-off has canceled is answered while others go on.
-            rescue(ledger, api, clock, run_id, final=False, pause=folders.pause, stop_at=until)
-            return f"waits for {waiting} batches of round {round_number}"
+    if waits := _rounds(ledger, api, clock, run_id, folders, until):
+        return waits
     # Before it waits for other runs, which may wait for this one.
     rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
-    if elsewhere := await_claims(ledger, clock, run_id):
-        return f"waits for {told(elsewhere)}"
     if waits := _inherits(ledger, api, clock, run_id, folders, until):
         return waits
     rescued = rescue(ledger, api, clock, run_id, final=True, pause=folders.pause, stop_at=until)
     if waiting := rescued.waiting + rescued.undecided:
         return f"is being answered synchronously: {waiting} documents wait"
+    tested = run_tests(ledger, clock, run_id, last=True, cache=folders.cache, stop_at=until)
+    if tested.stopped:
+        return f"runs what was proposed: {tested.told()}"
     return _report(ledger, api, clock, run_id, folders, until)
 
 
@@ -209,10 +206,28 @@ def _report(  # noqa: PLR0913, PLR0917  as `finish_run`, and until when
     return f"published: {published.report}" if published.report else "estimated"
 
 
+def _rounds(  # noqa: PLR0913, PLR0917  as `finish_run`, and until when
+    ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, folders: Folders, until: datetime
+) -> str | None:
+    """Send, read and check the rounds, as far as it can be now; says what it waits for."""
+    for round_number in range(FIRST_ROUND, LAST_ROUND + 1):
+        if round_number > FIRST_ROUND:
+            if (tested := run_tests(ledger, clock, run_id, last=False, cache=folders.cache, stop_at=until)).stopped:
+                return f"runs what was proposed: {tested.told()}"
+            resubmit_failures(ledger, run_id, round_number)
+        if waiting := waiting_in_round(ledger, api, clock, run_id, round_number):
+            # What its cut-off has canceled is answered while others go on.
+            rescue(ledger, api, clock, run_id, final=False, pause=folders.pause, stop_at=until)
+            return f"waits for {waiting} batches of round {round_number}"
+    return None
+
+
 def _inherits(  # noqa: PLR0913, PLR0917  as `finish_run`, and until when
     ledger: Ledger, api: MessageBatchesApi, clock: Clock, run_id: int, folders: Folders, until: datetime
 ) -> str | None:
     """Prove and send what other runs gave up, as far as it can be now; says what it waits for."""
+    if elsewhere := await_claims(ledger, clock, run_id):
+        return f"waits for {told(elsewhere)}"
     if gate(ledger, api, clock, run_id, pause=folders.pause, stop_at=until).waits:
         return "waits for its sample"
     if waiting := waiting_in_round(ledger, api, clock, run_id, INHERITED_ROUND):

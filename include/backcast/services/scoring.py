@@ -16,10 +16,10 @@ import psycopg
 from backcast.domain.errors import InputError
 from backcast.domain.golden import LabelledDocument, compare, total
 from backcast.domain.scores import Found, SampledAnswer, Scores
-from backcast.domain.workflow import answer_key, digest, document_hash
+from backcast.domain.workflow import answer_key_at, digest, document_hash
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in
-from backcast.ledger.runs import find_run, insert_run, load_run, lock_run
+from backcast.ledger.runs import find_run, insert_run, load_run, lock_run, prompt_of_row
 from backcast.services.acceptance import parse_answer
 from backcast.services.budget import reserve
 from backcast.services.caching import settle_caching
@@ -272,9 +272,10 @@ def _collect(connection: Connection, clock: Clock, run: Row, sample: Sequence[Sa
 
 
 def _rows(run: Row, sample: Sequence[SampleDocument]) -> Iterator[tuple[object, ...]]:
+    prompt = prompt_of_row(run)
     for position, document in enumerate(sample):
         content = document.content_hash
-        key = answer_key(content, run["prompt_hash"], run["model"])
+        key = answer_key_at(document.path, content, prompt, run["model"])
         if document.labelled is not None:
             # A repository may hold a labelled document too, and must neither keep it from being scored nor wait for it.
             key = digest(content, run["prompt_hash"], run["model"], "labelled")

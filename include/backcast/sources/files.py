@@ -93,6 +93,9 @@ class FilesSource:
             raise AssertionError("the documents were not read to their end")
         return self._snapshot
 
+    def outline(self) -> None:
+        """None: there is no repository."""
+
     def _document(self, entry: Entry, reader: Reader, *, full: bool) -> SourceDocument:
         found = format_of(entry.path)
         document = SourceDocument(entry.path, found or "", entry.size, None, None)

@@ -31,6 +31,7 @@ SYMBOLIC_LINK = "symbolic link"
 SUBMODULE = "submodule"
 OVER_MAX_DOCUMENTS = "over max_documents"
 PATH_NOT_UTF8 = "path is not UTF-8"
+HAS_TESTS = "has tests"
 
 _HEADER_LINES = 10
 _HEADER_LINE_CHARACTERS = 500
@@ -63,12 +64,19 @@ class Wanted:
 
 
 class Filters:
-    """Decides in two steps, so that files left out by name or size are never read."""
+    """Decides in two steps, so that files left out by name or size are never read.
 
-    def __init__(self, selection: Selection, attributes: Attributes) -> None:
+    Args:
+        selection: what is wanted.
+        attributes: what `.gitattributes` say.
+        tested: the files that have tests, where those are not wanted.
+    """
+
+    def __init__(self, selection: Selection, attributes: Attributes, tested: frozenset[str] = frozenset()) -> None:
         self.unwanted = Wanted(selection).why_not
         self._limit = selection.max_document_bytes
         self._attributes = attributes
+        self._tested = tested
 
     def before_reading(self, entry: TreeEntry) -> str | None:
         """Why the file is left out, as far as its name, mode and size tell."""
@@ -77,6 +85,7 @@ class Filters:
             or self.unwanted(entry.path)
             or self._foreign(entry.path)
             or _no_source(entry)
+            or (HAS_TESTS if entry.path in self._tested else None)
             or self._wrong_size(entry.size)
         )
 

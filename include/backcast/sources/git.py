@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from backcast.domain.documents import Selection, Snapshot, SourceDocument
 from backcast.domain.errors import InputError
+from backcast.domain.testing import files_with_tests
 from backcast.sources import filters
 from backcast.sources.attributes import Attributes
 from backcast.sources.clones import REMOTE_HEAD, cached_clone, has_commit
@@ -43,10 +44,11 @@ class GitSource:
 
     def documents(self, snapshot: Snapshot) -> Iterator[SourceDocument]:
         """Every tracked file of the snapshot's commit once, in path order; what is left out carries its reason."""
-        git_dir = self._git_dir(snapshot)
+        git_dir = self.git_dir(snapshot)
         entries = list_tree(git_dir, snapshot.commit)
         with BlobReader(git_dir) as blobs:
-            chosen = filters.Filters(self.selection, read_attributes(entries, blobs))
+            tested = files_with_tests(entry.path for entry in entries) if self.selection.untested_only else frozenset()
+            chosen = filters.Filters(self.selection, read_attributes(entries, blobs), tested)
             wanted = self.selection.max_documents
             taken = 0
             for entry in entries:
@@ -55,7 +57,12 @@ class GitSource:
                 taken += document.skip_reason is None
                 yield document
 
-    def _git_dir(self, snapshot: Snapshot) -> Path:
+    def git_dir(self, snapshot: Snapshot) -> Path:
+        """Where the snapshot's commit can be read.
+
+        Raises:
+            InputError: it is not there any more.
+        """
         if not is_object_id(snapshot.commit):
             raise InputError(f"{snapshot.commit!r} is not a full commit id")
         location = parse_repository(self.repository)

@@ -1,5 +1,6 @@
--- Settles the documents whose content has an accepted answer of the same kind from another run; a full run wants one that
--- came after it was opened, and a sample one of a first attempt: what took remedies says nothing good of a prompt.
+-- Settles the documents whose content has an accepted answer of the same kind from another run, which no check has failed; a
+-- full run wants one that came after it was opened, and a sample one of a first attempt: what took remedies says nothing good
+-- of a prompt.
 UPDATE documents SET outcome = 'reused', result_id = earlier.result_id
 FROM (
     SELECT DISTINCT ON (documents.document_id) documents.document_id, results.result_id
@@ -9,6 +10,7 @@ FROM (
     JOIN requests ON requests.request_id = results.request_id AND requests.run_id <> documents.run_id
                  AND (kind <> 'sample' OR parent_id IS NULL)
     WHERE documents.run_id = %(run_id)s AND documents.outcome IS NULL
+      AND NOT EXISTS (SELECT FROM test_runs WHERE test_runs.result_id = results.result_id AND test_runs.verdict = 'failed')
     ORDER BY documents.document_id, results.result_id
 ) AS earlier
 WHERE documents.document_id = earlier.document_id;
