@@ -1,4 +1,4 @@
-"""The batch workflows beside the nightly one, in Airflow: triggered by REST, batched, and an artefact of their own."""
+"""Extraction in Airflow: triggered by REST, batched, and rows in the ledger and in a file beside the report."""
 
 from __future__ import annotations
 
