@@ -8,6 +8,12 @@ if TYPE_CHECKING:
     from backcast.ledger.connection import Connection
 
 TABLES = [
+    "checked_findings",
+    "finding_checks",
+    "extracted_rows",
+    "test_runs",
+    "outlines",
+    "addressings",
     "gates",
     "promotions",
     "alerts",
