@@ -110,11 +110,11 @@ def test_what_runs_waits_for_the_check_and_the_migrations() -> None:
         )
 
 
-def test_of_the_repository_only_the_history_is_mounted_and_nothing_can_write_there() -> None:
+def test_only_the_history_and_the_inbox_are_mounted_and_nothing_can_write_there() -> None:
     mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", [])]
     binds = [mount for mount in mounts if not isinstance(mount, str) or mount.startswith((".", "/"))]
     assert all(mount.endswith(":ro") if isinstance(mount, str) else mount["read_only"] for mount in binds)
-    assert {mount["target"] for mount in binds if not isinstance(mount, str)} == {"/repository/.git"}
+    assert {mount["target"] for mount in binds if not isinstance(mount, str)} == {"/repository/.git", "/inbox"}
 
 
 def test_data_is_kept_in_named_volumes() -> None:
