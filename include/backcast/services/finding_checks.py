@@ -33,7 +33,7 @@ from backcast.settings import load_check_prompt, load_model
 from backcast.sources.tracked import NotReadableError, TrackedFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -190,11 +190,22 @@ class _Stage:
         return self._counted()
 
     def give_up(self, why: str) -> Checked:
-        """Check nothing, since somebody else holds the checks."""
+        """Check nothing, since somebody else holds the checks; what is known, or what that one writes down, stays."""
         self._waits = self._clock() <= _last_begin(self._run)
         report = foreseen(self._connection, self._clock(), self._run)
-        if report is not None:
-            self._leave(report.findings[: self._terms.top], f"not checked: {why}")
+        if report is None:
+            return self._counted()
+        try:
+            prompt = load_check_prompt(self._run["workflow"])
+        except InputError:
+            waiting = report.findings[: self._terms.top]
+        else:
+            candidates = self._candidates(report, prompt, None)
+            known, in_vain = self._settled(candidates)
+            with self._connection.transaction():
+                self._note_settled(candidates, known, in_vain)
+            waiting = tuple(one.finding for one in self._to_ask(candidates, known, in_vain))
+        self._leave(waiting, f"not checked: {why}")
         return self._counted()
 
     def _counted(self) -> Checked:
@@ -229,6 +240,14 @@ class _Stage:
 
     def _begin_with_what_is_known(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Write down what earlier checks say, and return what is to be asked, the first first."""
+        known, in_vain = self._settled(candidates)
+        with self._connection.transaction():
+            self._connection.execute(sql("forget_checked_findings"), self._key)
+            self._note_settled(candidates, known, in_vain)
+        return self._to_ask(candidates, known, in_vain)
+
+    def _settled(self, candidates: Sequence[Candidate]) -> tuple[dict[str, int], dict[str, str]]:
+        """Return, by their keys, the checks that have a verdict, and why no more are asked that came to none."""
         keys = [one.check_key for one in candidates]
         rows = {row["check_key"]: row for row in self._connection.execute(sql("known_checks"), {"keys": keys})}
         known = {key: row["check_id"] for key, row in rows.items() if row["check_id"] is not None}
@@ -237,14 +256,21 @@ class _Stage:
             for key, row in rows.items()
             if key not in known and row["in_vain"] >= MOST_IN_VAIN
         }
-        with self._connection.transaction():
-            self._connection.execute(sql("forget_checked_findings"), self._key)
-            for one in candidates:
-                if one.check_key in known or one.check_key in in_vain:
-                    self._note(one.finding, known.get(one.check_key), in_vain.get(one.check_key))
+        return known, in_vain
+
+    def _note_settled(
+        self, candidates: Sequence[Candidate], known: Mapping[str, int], in_vain: Mapping[str, str]
+    ) -> None:
+        for one in candidates:
+            if one.check_key in known or one.check_key in in_vain:
+                self._note(one.finding, known.get(one.check_key), in_vain.get(one.check_key))
+        self._known = sum(one.check_key in known for one in candidates)
+
+    def _to_ask(
+        self, candidates: Sequence[Candidate], known: Mapping[str, int], in_vain: Mapping[str, str]
+    ) -> list[Candidate]:
         # What an earlier call of this has asked about belongs to the first of this run.
         judged_here = self._connection.execute(sql("judged_by_run"), self._key).fetchone() or {"count": 0}
-        self._known = sum(one.check_key in known for one in candidates)
         return to_ask(candidates, {**known, **in_vain}, self._terms.top - judged_here["count"])
 
     def _unfit(self) -> str:
