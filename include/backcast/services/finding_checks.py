@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from backcast.anthropic_api.structured import output_config
+from backcast.domain.addressing import says, speaks_to_the_model
 from backcast.domain.audit import Candidate, check_key, judged, standing, to_ask, worth_a_check
 from backcast.domain.errors import InputError
 from backcast.domain.rescue import last_call_at, publish_at
@@ -184,10 +185,18 @@ class _Stage:
             if files is None or unfit:
                 self._leave([one.finding for one in waiting], f"not checked: {unfit}")
             elif waiting:
-                asking = _Asking(self._api, self._clock, self._run, self._terms, prompt, files)
-                asyncio.run(self._make(asking, waiting))
+                self._ask_about(waiting, prompt, files)
         reached(FaultPoint.CHECK_DONE)
         return self._counted()
+
+    def _ask_about(self, waiting: Sequence[Candidate], prompt: PromptVersion, files: TrackedFiles) -> None:
+        try:
+            asking = _Asking(self._api, self._clock, self._run, self._terms, prompt, files)
+        except InputError as error:
+            # Such as a model that is not among ours any more: no reason to keep the report back.
+            self._leave([one.finding for one in waiting], f"not checked: {error}")
+        else:
+            asyncio.run(self._make(asking, waiting))
 
     def give_up(self, why: str) -> Checked:
         """Check nothing, since somebody else holds the checks; what is known, or what that one writes down, stays."""
@@ -461,8 +470,7 @@ class _Asking:
         verdict = self._judge.verdict(conversation.result, "")
         if verdict.answer is None:
             return conversation, f"{verdict.cause}: {verdict.detail}"
-        speaks = next((f"{one.path}:{one.line}" for one in repository.suspicions.values()), "")
-        return conversation, judged(verdict.answer, self._text_of, speaks)
+        return conversation, judged(verdict.answer, self._text_of, _speaking(finding, repository))
 
     def _tools(self) -> tuple[RepositoryTools, list[Tool]]:
         # Each conversation has its own, which remember what they have shown.
@@ -485,6 +493,19 @@ class _Asking:
 
     def _text_of(self, path: str) -> str | None:
         return _text(self._files, path)
+
+
+def _speaking(finding: Finding, repository: RepositoryTools) -> str:
+    """Return what a model was shown that seems to speak to it; empty when nothing does.
+
+    A finding is by a model that read the file, and may repeat what the file told it to.
+    """
+    told = (finding.title, finding.why, finding.suggestion, finding.evidence)
+    if any(speaks_to_the_model(text) for text in told):
+        return "the finding itself"
+    if says(finding.path):
+        return "the file's name"
+    return next((f"{one.path}:{one.line}" for one in repository.suspicions.values()), "")
 
 
 def _severe_beside(report: Report, files: TrackedFiles) -> Iterable[Finding]:

@@ -181,7 +181,8 @@ class RepositoryTools:
 
     def _watch(self, lines: Iterator[tuple[str, int, str]] | list[tuple[str, int, str]]) -> None:
         for path, number, line in lines:
-            if len(self.suspicions) < _SUSPICIONS_KEPT and (what := says(line[:_LONGEST_LINE])):
+            # A name is shown as well, and may be a sentence.
+            if len(self.suspicions) < _SUSPICIONS_KEPT and (what := says(line[:_LONGEST_LINE]) or says(path)):
                 self.suspicions.setdefault((path, number), Suspicion(path, number, what))
 
 
