@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from tests.unit.test_reports_json import report
 
+from backcast.domain.advice import place_of
 from backcast.domain.audit import (
     Audit,
     AuditWeek,
@@ -98,6 +99,13 @@ def test_a_verdict_counts_only_with_quotations_that_stand_in_the_repository(
 def test_a_quotation_is_told_at_the_lines_where_it_stands() -> None:
     said = answer("verified", quoted("a.py", 1, 2, "def run(command):\n    os.system(command)"))
     assert judged(said, FILES.get).evidence == (Quotation("a.py", 4, 5, "def run(command):\n    os.system(command)"),)
+
+
+def test_a_quotation_is_looked_for_at_once_in_a_file_whose_lines_are_all_alike() -> None:
+    # Looked for line by line, this takes minutes, in which nothing else goes on.
+    lines = ["x"] * 1_000_000
+    assert place_of("x\n" * 2_000 + "y", "\n".join([*lines, "y"])) == len(lines) - 2_000 + 1
+    assert place_of("x\n" * 2_000 + "y", "\n".join(lines)) is None
 
 
 def test_the_first_that_are_not_known_are_asked_about_each_once() -> None:
