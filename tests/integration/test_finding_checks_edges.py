@@ -36,6 +36,28 @@ def week(ledger: Ledger, tmp_path: Path) -> Week:
     return week
 
 
+def finds_and_refutes(week: Week, path: str, title: str) -> None:
+    """Let the model find one thing in each file, and refute it by a line of one of them."""
+    quoted = {"path": path, "line_start": 2, "line_end": 2, "quote": "return eval(text)"}
+    refuted = {"verdict": "refuted", "reason": "Sure.", "evidence": [quoted]}
+    finding = {
+        "line_start": 2,
+        "line_end": 2,
+        "category": "security",
+        "severity": "high",
+        "effort": "small",
+        "title": title,
+        "why": "-",
+        "suggestion": "-",
+        "evidence": "    return eval(text)",
+    }
+    rules = [
+        {"match": "<finding-", "outcome": "answer", "text": json.dumps(refuted)},
+        {"match": "<document-", "outcome": "answer", "text": json.dumps({"findings": [finding]})},
+    ]
+    week.simulator.set_rules(parse_rules(rules))
+
+
 def test_whoever_does_not_get_its_turn_takes_no_verdict_away(week: Week) -> None:
     run_id = week.answered(AUDIT, "audit/1")
     week.check(run_id)
@@ -100,27 +122,7 @@ def test_a_finding_whose_text_or_place_speaks_to_the_model_is_not_refuted(
     week: Week, name: str, title: str, said: str
 ) -> None:
     week.write(**{name: EVAL})
-    quoted = {"path": f"{name}.py", "line_start": 2, "line_end": 2, "quote": "return eval(text)"}
-    answer = {"verdict": "refuted", "reason": "Sure.", "evidence": [quoted]}
-    finding = {
-        "line_start": 2,
-        "line_end": 2,
-        "category": "security",
-        "severity": "high",
-        "effort": "small",
-        "title": title,
-        "why": "-",
-        "suggestion": "-",
-        "evidence": "    return eval(text)",
-    }
-    week.simulator.set_rules(
-        parse_rules(
-            [
-                {"match": "<finding-", "outcome": "answer", "text": json.dumps(answer)},
-                {"match": "<document-", "outcome": "answer", "text": json.dumps({"findings": [finding]})},
-            ]
-        )
-    )
+    finds_and_refutes(week, f"{name}.py", title)
     report = week.audited("audit/1")
     assert verdicts(report)[f"{name}.py"] == "unclear"
     assert f"It was said to be refuted, but {said} seems to speak to the model. Sure." in reasons(report)
@@ -144,3 +146,14 @@ def test_a_report_that_is_published_while_somebody_is_asked_tells_what_that_may_
         money = connection.execute(sql("money_for_checks"), {"run_id": run_id}).fetchone() or {}
     report = week.published(run_id)
     assert Decimal(report["audit"]["risked_usd"]) == money["committed_usd"] > 0
+
+
+def test_a_verdict_about_a_finding_that_now_says_something_else_is_not_told_again(week: Week) -> None:
+    week.write(told=EVAL)
+    reports = []
+    for title in ("Evaluates text", "Has no docstring"):
+        finds_and_refutes(week, "told.py", title)
+        reports.append(week.audited(f"audit/{title}", full=True))
+    first, second = (report["audit"]["conversations"] for report in reports)
+    assert first == second > 0
+    assert {check["run_id"] for check in reports[1]["audit"]["checks"]} == {reports[1]["run_id"]}

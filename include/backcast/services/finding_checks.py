@@ -17,6 +17,7 @@ from backcast.domain.addressing import says, speaks_to_the_model
 from backcast.domain.audit import Candidate, check_key, judged, standing, to_ask, worth_a_check
 from backcast.domain.errors import InputError
 from backcast.domain.rescue import last_call_at, publish_at
+from backcast.domain.workflow import digest
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.runs import load_run, rescue_terms_of, selection_of
 from backcast.prompt_templates import render_check
@@ -240,7 +241,7 @@ class _Stage:
         return check_key(
             run["workflow"],
             run["repository"],
-            finding.fingerprint,
+            digest(finding.fingerprint, _told(finding)),
             content_hash,
             prompt.prompt_hash,
             run["model"],
@@ -479,8 +480,6 @@ class _Asking:
 
     def _params(self, finding: Finding) -> dict[str, Any]:
         structured = output_config(self.prompt.answer_schema) if self._structured else {}
-        names = ("path", "line_start", "line_end", "category", "severity", "title", "why", "evidence", "suggestion")
-        told = orjson.dumps({name: getattr(finding, name) for name in names}, option=orjson.OPT_INDENT_2).decode()
         return {
             "model": self._model.name,
             "max_tokens": min(MAX_TOKENS, self._model.max_output_tokens),
@@ -488,11 +487,17 @@ class _Asking:
             "cache_control": {"type": "ephemeral"},
             "system": [{"type": "text", "text": self._rendered.system}],
             **structured,
-            "messages": [{"role": "user", "content": self._rendered.shown(finding.path, told)}],
+            "messages": [{"role": "user", "content": self._rendered.shown(finding.path, _told(finding))}],
         }
 
     def _text_of(self, path: str) -> str | None:
         return _text(self._files, path)
+
+
+def _told(finding: Finding) -> str:
+    """Return a finding as the model is told of it."""
+    names = ("path", "line_start", "line_end", "category", "severity", "title", "why", "evidence", "suggestion")
+    return orjson.dumps({name: getattr(finding, name) for name in names}, option=orjson.OPT_INDENT_2).decode()
 
 
 def _speaking(finding: Finding, repository: RepositoryTools) -> str:
