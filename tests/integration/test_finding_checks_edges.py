@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.audits import AUDIT, EVAL, Week
-from tests.integration.test_finding_checks import EVALS, reasons, verdicts
+from tests.integration.test_finding_checks import EVALS, configured, reasons, verdicts
 
 from backcast.domain.errors import InputError
 from backcast.ledger.connection import sql
 from backcast.services import finding_checks
 from backcast.services.fault_points import FaultPoint, listen
+from backcast.services.finding_checks import Checked
 from backcast.services.locks import tried_checks
+from backcast.services.publish import publish
 from backcast.services.tool_loop import Bounds, ask, most_usd_of_first_turn
 from backcast.settings import load_model
 from backcast_simulator.rules import parse_rules
@@ -157,3 +159,14 @@ def test_a_verdict_about_a_finding_that_now_says_something_else_is_not_told_agai
     first, second = (report["audit"]["conversations"] for report in reports)
     assert first == second > 0
     assert {check["run_id"] for check in reports[1]["audit"]["checks"]} == {reports[1]["run_id"]}
+
+
+def test_a_run_whose_answers_are_no_findings_is_left_alone_though_its_workflow_asks_for_checks_meanwhile(
+    week: Week, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    configured(monkeypatch, tmp_path)
+    run_id = week.answered("nightly_test_generation", "tests/1")
+    with (tmp_path / "workflows" / "nightly_test_generation" / "workflow.yaml").open("a") as file:
+        file.write("check: {}\n")
+    assert week.check(run_id) == Checked()
+    assert publish(week.ledger, week.now, run_id, reports=week.folder / "reports").report

@@ -28,7 +28,7 @@ from backcast.services.audit import terms_of
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import goes_on
 from backcast.services.locks import tried_checks
-from backcast.services.publish import foreseen
+from backcast.services.publish import foreseen, reports_findings
 from backcast.services.repository_tools import RepositoryTools, ToolLimits
 from backcast.services.tool_loop import Bounds, converse, most_usd_of_first_turn
 from backcast.settings import load_check_prompt, load_model
@@ -134,7 +134,9 @@ async def _wait(pause: Pause) -> None:
 
 def _has_findings_to_check(run: Row) -> bool:
     """Whether this is a run for whose report findings are checked: not an interim one, which a later run replaces."""
-    return goes_on(run) and run["kind"] == "documents" and run["source"] == "git" and not run["interim"]
+    audit = run["kind"] == "documents" and run["source"] == "git" and not run["interim"]
+    # The schema is that of the run, and the workflow may ask for something else by now.
+    return audit and goes_on(run) and reports_findings(run["answer_schema"])
 
 
 def _last_begin(run: Row) -> datetime:
