@@ -170,3 +170,9 @@ def test_a_run_whose_answers_are_no_findings_is_left_alone_though_its_workflow_a
         file.write("check: {}\n")
     assert week.check(run_id) == Checked()
     assert publish(week.ledger, week.now, run_id, reports=week.folder / "reports").report
+
+
+def test_a_remote_that_is_away_by_then_is_not_needed_for_a_commit_that_was_fetched(week: Week) -> None:
+    run_id = week.answered(AUDIT, "audit/1", repository=week.repository.as_uri())
+    week.repository.rename(week.folder / "away")
+    assert week.check(run_id).asked == len(EVALS)
