@@ -219,6 +219,13 @@ def test_the_verified_come_first_and_the_refuted_have_a_section_of_their_own() -
     assert [line.split(" | ")[2] for line in lines if line.startswith("| 2026-W")] == ["no audit", "0"]
 
 
+def test_a_report_whose_findings_are_all_refuted_says_so() -> None:
+    checks = tuple(replace(check, fingerprint="bad", verdict="refuted") for check in AUDIT.checks[:1])
+    audit = replace(AUDIT, checks=checks)
+    lines = render_markdown(replace(audited(), findings=FINDINGS[:1], audit=audit)).splitlines()
+    assert "No findings but those that a check has refuted, below." in lines
+
+
 def test_a_refuted_finding_is_a_suppressed_result_with_its_reason() -> None:
     log = json.loads(audit_sarif(audited(), AUDIT))
     [run] = log["runs"]
