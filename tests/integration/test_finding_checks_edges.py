@@ -183,3 +183,19 @@ def test_an_order_that_goes_on_in_the_next_line_is_noticed_as_one_that_does_not(
     report = week.audited("audit/1")
     assert verdicts(report)["eval1.py"] == "unclear"
     assert any("eval1.py:4 seems to speak to the model" in reason for reason in reasons(report))
+
+
+@pytest.mark.parametrize("text", ["{", None])
+def test_what_was_checked_is_told_though_its_workflow_is_broken_or_checks_nothing_by_then(
+    week: Week, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None
+) -> None:
+    configured(monkeypatch, tmp_path)
+    run_id = week.answered(AUDIT, "audit/1")
+    week.check(run_id)
+    file = tmp_path / "workflows" / AUDIT / "workflow.yaml"
+    before, _, after = file.read_text().partition("check:\n")
+    file.write_text(text or before + after[after.index("source:") :])
+    assert week.check(run_id) == Checked()
+    report = week.published(run_id)
+    assert set(verdicts(report).values()) == {"verified", "refuted", "unclear"}
+    assert (report["folder"] / "audit.sarif").exists()
