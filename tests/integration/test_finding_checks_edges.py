@@ -13,7 +13,7 @@ from tests.integration.test_finding_checks import EVALS, configured, reasons, ve
 
 from backcast.domain.errors import InputError
 from backcast.ledger.connection import sql
-from backcast.services import finding_checks
+from backcast.services import asking
 from backcast.services.fault_points import FaultPoint, listen
 from backcast.services.finding_checks import Checked
 from backcast.services.locks import tried_checks
@@ -106,7 +106,7 @@ def test_a_model_that_is_not_known_any_more_keeps_no_report_back(week: Week, mon
     def unknown(name: str) -> None:
         raise InputError(f"The model {name!r} is not known here.")
 
-    monkeypatch.setattr(finding_checks, "load_model", unknown)
+    monkeypatch.setattr(asking, "load_model", unknown)
     assert week.check(run_id).left == len(EVALS)
     report = week.published(run_id)
     assert set(verdicts(report).values()) == {"unclear"}
