@@ -199,3 +199,15 @@ def test_what_was_checked_is_told_though_its_workflow_is_broken_or_checks_nothin
     report = week.published(run_id)
     assert set(verdicts(report).values()) == {"verified", "refuted", "unclear"}
     assert (report["folder"] / "audit.sarif").exists()
+
+
+def test_a_prompt_that_changes_between_two_calls_takes_no_verdict_away(
+    week: Week, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    configured(monkeypatch, tmp_path, top=len(EVALS))
+    run_id = week.answered(AUDIT, "audit/1")
+    assert week.check(run_id).asked == len(EVALS)
+    with (tmp_path / "workflows" / AUDIT / "prompts" / "check.md.j2").open("a") as file:
+        file.write("Be brief.\n")
+    assert week.check(run_id).asked == 0
+    assert set(verdicts(week.published(run_id)).values()) == {"verified", "refuted", "unclear"}
