@@ -57,7 +57,10 @@ def unheard() -> Iterator[None]:
 
 def verdicts(report: dict[str, Any]) -> dict[str, str]:
     paths = {finding["fingerprint"]: finding["path"] for finding in report["findings"]}
-    paths |= {one["finding"]["fingerprint"]: one["finding"]["path"] for one in (report["beside"] or {})["findings"]}
+    paths |= {
+        one["finding"]["fingerprint"]: one["finding"]["path"]
+        for one in (report["beside"] or {"findings": []})["findings"]
+    }
     return {paths[check["fingerprint"]]: check["verdict"] for check in report["audit"]["checks"]}
 
 

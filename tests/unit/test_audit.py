@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from tests.unit.test_reports_json import report
 
+from backcast.domain.advice import place_of
 from backcast.domain.audit import (
     Audit,
     AuditWeek,
@@ -98,6 +99,18 @@ def test_a_verdict_counts_only_with_quotations_that_stand_in_the_repository(
 def test_a_quotation_is_told_at_the_lines_where_it_stands() -> None:
     said = answer("verified", quoted("a.py", 1, 2, "def run(command):\n    os.system(command)"))
     assert judged(said, FILES.get).evidence == (Quotation("a.py", 4, 5, "def run(command):\n    os.system(command)"),)
+
+
+def test_a_quotation_within_a_long_range_is_told_at_its_own_lines() -> None:
+    said = answer("verified", quoted("a.py", 1, 5, "os.system(command)"))
+    assert judged(said, FILES.get).evidence == (Quotation("a.py", 5, 5, "os.system(command)"),)
+
+
+def test_a_quotation_is_looked_for_at_once_in_a_file_whose_lines_are_all_alike() -> None:
+    # Looked for line by line, this takes minutes, in which nothing else goes on.
+    lines = ["x"] * 1_000_000
+    assert place_of("x\n" * 2_000 + "y", "\n".join([*lines, "y"])) == len(lines) - 2_000 + 1
+    assert place_of("x\n" * 2_000 + "y", "\n".join(lines)) is None
 
 
 def test_the_first_that_are_not_known_are_asked_about_each_once() -> None:
@@ -206,6 +219,13 @@ def test_the_verified_come_first_and_the_refuted_have_a_section_of_their_own() -
     assert [line.split(" | ")[2] for line in lines if line.startswith("| 2026-W")] == ["no audit", "0"]
 
 
+def test_a_report_whose_findings_are_all_refuted_says_so() -> None:
+    checks = tuple(replace(check, fingerprint="bad", verdict="refuted") for check in AUDIT.checks[:1])
+    audit = replace(AUDIT, checks=checks)
+    lines = render_markdown(replace(audited(), findings=FINDINGS[:1], audit=audit)).splitlines()
+    assert "No findings but those that a check has refuted, below." in lines
+
+
 def test_a_refuted_finding_is_a_suppressed_result_with_its_reason() -> None:
     log = json.loads(audit_sarif(audited(), AUDIT))
     [run] = log["runs"]
@@ -218,8 +238,17 @@ def test_a_refuted_finding_is_a_suppressed_result_with_its_reason() -> None:
     assert place["physicalLocation"]["region"]["startLine"] == 5
     assert results["good"]["baselineState"] == "new"
     assert run["tool"]["driver"]["rules"][results["good"]["ruleIndex"]] == {"id": "security"}
+    # Not to replace what else is uploaded of the same tool, such as reviews of changes.
+    assert run["automationDetails"] == {"id": "nightly_tech_debt/1"}
     # A document that was not audited.
     assert run["invocations"][0]["executionSuccessful"] is False
+
+
+def test_no_text_of_a_finding_or_a_verdict_is_a_link_in_sarif() -> None:
+    link = "See [the fix](https://example.org/x), [1](2)."
+    hostile = replace(finding("bad"), title=link, why=link, suggestion=link)
+    audit = replace(AUDIT, checks=(replace(AUDIT.checks[0], fingerprint="bad", reason=link),))
+    assert b"](" not in audit_sarif(replace(audited(), findings=(hostile,), audit=audit), audit)
 
 
 def test_the_picture_of_the_weeks_holds_no_script_and_says_where_there_was_no_audit() -> None:

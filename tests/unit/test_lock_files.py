@@ -76,6 +76,9 @@ def test_files_are_known_by_their_names() -> None:
     [
         ("uv.lock", "= broken"),
         ("uv.lock", "package = 3"),
+        # Without a limit, these two kilobytes times a hundred take all memory.
+        ("uv.lock", "a." * 1_000 + "b = 1\n"),
+        ("uv.lock", "x = " + "9" * 10_000),
         ("uv.lock", '[[package]]\nversion = "1"\n'),
         ("package-lock.json", "{"),
         ("package-lock.json", "[]"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import anthropic
+import httpx2
 import orjson
 from anthropic.lib.tools import BetaAsyncBuiltinFunctionTool, ToolError
 from jsonschema import Draft202012Validator
@@ -21,14 +22,18 @@ from backcast.anthropic_api.messages import Answered, AsyncClient, Lost, Refused
 from backcast.domain.tools import ToolInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import timedelta
 
+    from anthropic import APIRequest, AsyncAPIResponse
     from anthropic.types.beta import BetaToolUnionParam
 
     from backcast.domain.tools import Tool
 
 _LONGEST_COMPLAINT = 500
+_SERVER_ERROR = 500
+# With these, nothing was sent.
+_NOT_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +72,30 @@ class ToolConversation:
         retries: int = 2,
     ) -> None:
         seconds = timeout.total_seconds()
-        patient = client.with_options(max_retries=retries, timeout=seconds)
+        self._tries = _Tries()
+        patient = client.with_options(
+            max_retries=retries, timeout=seconds, middleware=[*client.middleware, self._tries.one]
+        )
         # By their names alone the arguments are those of the API, which checks them.
         given: dict[str, Any] = {**params, "tools": [_Runnable(tool) for tool in tools]}
         self._runner = patient.beta.messages.tool_runner(**given, stream=True, thread=False)
 
-    async def next_turn(self, timeout: timedelta) -> NextTurn:  # noqa: ASYNC109  running into it is an outcome
+    @property
+    def lost(self) -> int:
+        """How many tries that may be paid for were followed by another."""
+        return self._tries.lost
+
+    async def next_turn(self, timeout: timedelta, most_paid: int) -> NextTurn:  # noqa: ASYNC109  running into it is an outcome
         """Send what was said and brought so far, and return what the model says to it, after `timeout` at the latest.
+
+        What may have been answered is sent again as long as that makes no more than `most_paid` tries that may be paid
+        for.
 
         Raises:
             StopAsyncIteration: it had said its last.
         """
         begun = False
+        self._tries.begin(most_paid)
         try:
             async with asyncio.timeout(timeout.total_seconds()):
                 stream = await anext(self._runner)
@@ -113,6 +130,40 @@ class ToolConversation:
     async def close(self) -> None:
         """End it, with the answer that is being read."""
         await self._runner.close()
+
+
+class _Tries:
+    """Counts what the SDK sends again by itself: a connection that fails tells not whether it was answered."""
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self._left = 0
+        self._unknown = ""
+
+    def begin(self, most_paid: int) -> None:
+        self._left, self._unknown = most_paid, ""
+
+    async def one(
+        self, request: APIRequest, call_next: Callable[[APIRequest], Awaitable[AsyncAPIResponse[Any]]]
+    ) -> AsyncAPIResponse[Any]:
+        if self._unknown:
+            if self._left <= 1:
+                raise _NotAgainError(self._unknown)
+            self._left -= 1
+            self.lost += 1
+        try:
+            response = await call_next(request)
+        except anthropic.APIConnectionError as error:
+            self._unknown = "" if isinstance(error.__cause__, _NOT_CONNECTED) else str(error)
+            raise
+        # What is no JSON was said by something before the API, which may have passed the request on.
+        by_api = "json" in response.headers.get("content-type", "")
+        self._unknown = "" if response.status_code < _SERVER_ERROR or by_api else f"status {response.status_code}"
+        return response
+
+
+class _NotAgainError(Exception):
+    """What was sent may be paid for, and there is no money to send it once more."""
 
 
 class _Runnable(BetaAsyncBuiltinFunctionTool):

@@ -177,9 +177,7 @@ def addressed_to_reviewer(path: str, hunks: Iterable[Hunk]) -> Iterator[ReviewFi
         before = ""
         for number, line in hunk.numbered():
             text, added = line[1:], line[0] == ADDED
-            # A sentence may go on in the next line; what is found in one line is not told again with the next.
-            what = says(text) or (says(_joined(before, text)) if not says(before) else None)
-            if what:
+            if what := says_after(before, text):
                 yield _finding(path, number, text, what, added=added)
             if line[0] != REMOVED:
                 before = text
@@ -224,6 +222,14 @@ def says(text: str) -> str | None:
         ),
         None,
     )
+
+
+def says_after(before: str, text: str) -> str | None:
+    """Return what a line does by itself, or with the line before it, that no code has to do.
+
+    A sentence may go on in the next line; what is found in one line is not told again with the next.
+    """
+    return says(text) or (says(_joined(before, text)) if not says(before) else None)
 
 
 def _joined(line: str, after: str) -> str:

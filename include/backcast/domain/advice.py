@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from backcast.domain.lines import quote_is_at, split_lines
+from backcast.domain.lines import passage_at, split_lines
 from backcast.domain.reviews import SEVERITIES, Severity
 
 if TYPE_CHECKING:
@@ -111,10 +111,8 @@ class AdviceReport:
 
 def place_of(quote: str, text: str) -> int | None:
     """Return the line at which quoted lines stand in a text, counted from 1; None when they do not."""
-    lines, count = split_lines(text), len(split_lines(quote.strip()))
-    first = quote.strip().split("\n", 1)[0].strip()
-    starts = (number for number, line in enumerate(lines, 1) if line.strip() == first)
-    return next((start for start in starts if quote_is_at(lines, quote, start, start + count - 1)), None)
+    at = passage_at(split_lines(text), quote)
+    return None if at is None else at + 1
 
 
 def worst_first(advice: Iterable[Advice]) -> tuple[Advice, ...]:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from backcast.domain.advice import place_of
-from backcast.domain.lines import quote_is_at, split_lines
+from backcast.domain.lines import passage_at, quote_is_at, split_lines
 from backcast.domain.workflow import digest
 
 if TYPE_CHECKING:
@@ -154,16 +154,19 @@ class Candidate:
 def check_key(  # noqa: PLR0913, PLR0917  what makes two checks the same
     workflow: str,
     repository: str,
-    fingerprint: str,
+    finding: str,
     content_hash: str,
     prompt_hash: str,
     model: str,
     *,
     simulated: bool,
 ) -> str:
-    """Return the identity of a check: one of the same identity is not paid for twice."""
+    """Return the identity of a check: one of the same identity is not paid for twice.
+
+    `finding` stands for all that is told of it: a verdict is about what a finding says, and not only about its lines.
+    """
     kind = "simulated" if simulated else "asked"
-    return digest(workflow, repository, fingerprint, content_hash, prompt_hash, model, kind)
+    return digest(workflow, repository, finding, content_hash, prompt_hash, model, kind)
 
 
 def to_ask(candidates: Iterable[Candidate], settled: Mapping[str, object], most: int) -> list[Candidate]:
@@ -234,10 +237,10 @@ def _placed(piece: Mapping[str, Any], text: str | None) -> Quotation | None:
     if text is None:
         return None
     path, quote, first, last = (piece[name] for name in ("path", "quote", "line_start", "line_end"))
-    if quote_is_at(split_lines(text), quote, first, last):
-        return Quotation(path, first, last, quote)
-    # A number that is off by one is no reason to doubt a quotation that is there.
-    found = place_of(quote, text)
+    lines = split_lines(text)
+    # A number that is off by one is no reason to doubt a quotation that is there, nor does a range say where it is.
+    within = passage_at(lines[first - 1 : last], quote) if 1 <= first <= last <= len(lines) else None
+    found = first + within if within is not None else place_of(quote, text)
     return None if found is None else Quotation(path, found, found + len(split_lines(quote.strip())) - 1, quote)
 
 

@@ -26,8 +26,21 @@ def quote_is_at(lines: list[str], quote: str, line_start: int, line_end: int) ->
     """
     if not 1 <= line_start <= line_end <= len(lines):
         return False
+    return passage_at(lines[line_start - 1 : line_end], quote) is not None
+
+
+def passage_at(lines: list[str], quote: str) -> int | None:
+    """Return at which of the lines, counted from 0, quoted lines begin to stand one after the other; None: nowhere.
+
+    Blanks count as in `quote_is_at`. The time is that of reading both, even where all lines are alike.
+    """
     wanted = [line.strip() for line in split_lines(quote.strip())]
     if not any(wanted):
-        return False
-    passage = [line.strip() for line in lines[line_start - 1 : line_end]]
-    return any(passage[i : i + len(wanted)] == wanted for i in range(len(passage) - len(wanted) + 1))
+        return None
+    passage = _joined(lines)
+    at = passage.find(_joined(wanted))
+    return None if at < 0 else passage.count("\n", 0, at)
+
+
+def _joined(lines: list[str]) -> str:
+    return "\n".join(["", *(line.strip() for line in lines), ""])

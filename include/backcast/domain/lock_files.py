@@ -25,6 +25,8 @@ _GO_REQUIREMENT: Final = re.compile(r"(?:require[ \t]+)?(?P<name>[^\s()/]+\.[^\s
 _PACKAGE_HEADER: Final = "[[package]]"
 _LONGEST_TEXT: Final = 200
 _LONGEST_LINE: Final = 2_000
+_STRING: Final = re.compile(r'"[^"]*"|\'[^\']*\'')
+_MOST_PARTS: Final = 16
 _SAME_NAME: Final = re.compile(r"[-_.]+")
 
 
@@ -74,11 +76,13 @@ def locked(path: str, text: str) -> list[Locked]:
         raise LockFileError("it is no lock file that is known here")
     try:
         return list(read(path, text))
+    except LockFileError:
+        raise
     except tomllib.TOMLDecodeError as error:
         raise LockFileError(f"it is not TOML: {error}") from error
     except json.JSONDecodeError as error:
         raise LockFileError(f"it is not JSON: {error}") from error
-    except (AttributeError, KeyError, TypeError, RecursionError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise LockFileError("it does not hold what a file of this name holds") from error
 
 
@@ -119,8 +123,12 @@ def _sensible_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _toml_lock(path: str, text: str) -> Iterator[Locked]:
-    packages = tomllib.loads(text).get("package", [])
     lines = split_lines(text)
+    for number, text_of_line in enumerate(lines, 1):
+        if text_of_line.count(".") > _MOST_PARTS and _STRING.sub("", text_of_line).count(".") > _MOST_PARTS:
+            # A key of so many parts, whose reader takes the square of that in time and memory.
+            raise LockFileError(f"its line {number} is none of a lock file")
+    packages = tomllib.loads(text).get("package", [])
     headers = [number for number, line in enumerate(lines, 1) if line.strip() == _PACKAGE_HEADER]
     places: list[int | None] = [*headers] if len(headers) == len(packages) else [None] * len(packages)
     for package, header in zip(packages, places, strict=True):

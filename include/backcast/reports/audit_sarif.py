@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from backcast.reports.escaping import flat, printable
-from backcast.reports.review_sarif import location_of, result_of, sarif_log, tool_of
+from backcast.reports.review_sarif import location_of, message, result_of, sarif_log, tool_of
 
 if TYPE_CHECKING:
     from backcast.domain.audit import Audit, FindingCheck, Quotation
@@ -24,13 +23,15 @@ def audit_sarif(report: Report, audit: Audit) -> bytes:
     rules = sorted({finding.category for finding in report.findings})
     run = {
         "tool": tool_of(rules),
+        # Of one tool, a code host keeps what was last uploaded for each category: what stands before the slash.
+        "automationDetails": {"id": f"{report.workflow}/{report.run_id}"},
         "invocations": [
             {
                 "executionSuccessful": not report.unanswered,
                 "toolExecutionNotifications": [
                     {
                         "level": "warning",
-                        "message": {"text": f"not answered: {flat(one.reason)}"},
+                        "message": {"text": f"not answered: {message(one.reason)}"},
                         "locations": [location_of(one.path, None)],
                     }
                     for one in report.unanswered
@@ -55,7 +56,7 @@ def _result(finding: Finding, check: FindingCheck | None, rules: list[str]) -> d
     result["baselineState"] = _BASELINE[finding.status]
     if check is None:
         return result
-    reason = printable(flat(check.reason))
+    reason = message(check.reason)
     result["properties"] |= {"verdict": check.verdict, "verdictReason": reason}
     if check.evidence:
         result["relatedLocations"] = [_quoted(number, one) for number, one in enumerate(check.evidence, 1)]

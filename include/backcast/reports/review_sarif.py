@@ -9,7 +9,7 @@ from urllib.parse import quote
 import orjson
 
 from backcast.domain.findings import with_fingerprints
-from backcast.reports.escaping import flat, printable
+from backcast.reports.escaping import flat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -73,7 +73,7 @@ def tool_of(rules: Iterable[str]) -> dict[str, Any]:
 def result_of(finding: ReviewFinding | Finding, fingerprint: str, rules: list[str]) -> dict[str, Any]:
     """Return a finding as a result, by the rule that its category is."""
     lines = {"startLine": finding.line_start, "endLine": finding.line_end}
-    told = "\n\n".join(printable(flat(part)) for part in (finding.title, finding.why, finding.suggestion))
+    told = "\n\n".join(message(part) for part in (finding.title, finding.why, finding.suggestion))
     return {
         "ruleId": finding.category,
         "ruleIndex": rules.index(finding.category),
@@ -87,8 +87,16 @@ def result_of(finding: ReviewFinding | Finding, fingerprint: str, rules: list[st
 
 def _notification(one: NotReviewed, level: str) -> dict[str, Any]:
     region = {"startLine": one.lines[0], "endLine": one.lines[1]} if one.lines else None
-    text = f"{'not answered' if level == 'warning' else 'left out'}: {flat(one.reason)}"
+    text = f"{'not answered' if level == 'warning' else 'left out'}: {message(one.reason)}"
     return {"level": level, "message": {"text": text}, "locations": [location_of(one.path, region)]}
+
+
+def message(text: str) -> str:
+    """Return text as a message of SARIF may hold it: on one line, and no link.
+
+    Even in plain text, `[text](target)` is one, and whoever wrote what the finding is about may want it followed.
+    """
+    return flat(text).replace("](", "] (")
 
 
 def location_of(path: str, region: dict[str, Any] | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
-from backcast.domain.audit import Audit, AuditWeek, FindingCheck, Quotation, verified_first
+from backcast.domain.audit import Audit, AuditWeek, CheckTerms, FindingCheck, Quotation, verified_first
 from backcast.domain.errors import InputError
 from backcast.domain.weeks import weeks_until
 from backcast.ledger.connection import Connection, Row, sql
@@ -17,7 +17,6 @@ from backcast.settings import check_terms, declared_facts
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from backcast.domain.audit import CheckTerms
     from backcast.domain.report import Report
 
 WEEKS: Final = 12
@@ -45,22 +44,24 @@ def terms_of(connection: Connection, now: datetime, run: Row) -> CheckTerms | No
 def audited(connection: Connection, run: Row, report: Report) -> Report:
     """Return a report with what checks of its findings brought; as it is where findings are not checked.
 
+    What was checked is told also when the workflow has dropped its checks since, or cannot be read: it is paid for.
+
     Args:
         connection: in the transaction that publishes the run, whose findings are stored.
         run: the run, with the moment at which it is published.
         report: what it says without.
     """
     terms = terms_of(connection, run["published_at"], run)
-    if terms is None:
-        return report
     key = {"run_id": run["run_id"]}
     rows = connection.execute(sql("checked_findings_of_run"), key).fetchall()
+    if terms is None and not rows:
+        return report
     checks = {row["fingerprint"]: _check(row) for row in rows}
     shown = [*report.findings, *(one.finding for one in (report.beside.findings if report.beside else ()))]
     money = connection.execute(sql("money_for_checks"), key).fetchone() or {}
     zone = _zone(run["workflow"])
     audit = Audit(
-        terms=terms,
+        terms=terms or CheckTerms(),
         checks=tuple(checks[finding.fingerprint] for finding in shown if finding.fingerprint in checks),
         conversations=money["conversations"],
         cost_usd=money["cost_usd"],
@@ -85,7 +86,10 @@ def _check(row: Row) -> FindingCheck:
 
 
 def _zone(workflow: str) -> str:
-    due = declared_facts(workflow).due
+    try:
+        due = declared_facts(workflow).due
+    except InputError:
+        return "UTC"
     return due.zone if due is not None else "UTC"
 
 

@@ -142,6 +142,11 @@ def _publisher(
     return _publish_tests if asks_for_tests(answer_schema) else _publish_findings
 
 
+def reports_findings(answer_schema: str) -> bool:
+    """Whether a run whose answers are by this schema makes a report of findings."""
+    return _publisher(answer_schema) is _publish_findings
+
+
 def require_answers(connection: Connection, run_id: int) -> None:
     """Raise InDoubtError while a request of a run may still be answered."""
     row = connection.execute(sql("open_requests"), {"run_id": run_id}).fetchone()

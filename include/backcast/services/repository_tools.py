@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from posixpath import basename
 from typing import TYPE_CHECKING, Any, Final
 
-from backcast.domain.addressing import says
+from backcast.domain.addressing import says, says_after
 from backcast.domain.lines import split_lines
 from backcast.domain.lock_files import Locked, LockFileError, is_lock_file, locked, same_package
 from backcast.domain.tools import Tool, ToolInputError, as_data, bounded
@@ -180,9 +180,16 @@ class RepositoryTools:
         return f"{there} Paths are relative to the root of the repository, such as src/app.py."
 
     def _watch(self, lines: Iterator[tuple[str, int, str]] | list[tuple[str, int, str]]) -> None:
+        before = "", 0, ""
         for path, number, line in lines:
-            if len(self.suspicions) < _SUSPICIONS_KEPT and (what := says(line[:_LONGEST_LINE])):
+            if len(self.suspicions) >= _SUSPICIONS_KEPT:
+                return
+            text = line[:_LONGEST_LINE]
+            earlier = before[2] if before[:2] == (path, number - 1) else ""
+            # A name is shown as well, and may be a sentence.
+            if what := says_after(earlier, text) or says(path):
                 self.suspicions.setdefault((path, number), Suspicion(path, number, what))
+            before = path, number, text
 
 
 def _shown(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -64,7 +65,7 @@ class Conversation:
         reason: why there is no answer; empty when the model came to its end by itself.
         result: its last message, as the `result` of a row of a batch would have it; None when it wrote nothing.
         turns: each of its messages.
-        risked_usd: what a request without a known end may have cost at most.
+        risked_usd: what requests without a known end, such as those that were sent again, may have cost at most.
         sent_at: when the first request was sent, in UTC.
         ended_at: when it was over, in UTC.
         simulated: whether a simulator answered.
@@ -158,6 +159,7 @@ class _Asking:
     bounds: Bounds
     _turns: list[AnsweredTurn] = field(default_factory=list)
     _last: Turn | None = None
+    _risked: Decimal = Decimal(0)
     _began: float = field(default_factory=time.monotonic)
 
     async def all(self) -> Conversation:
@@ -168,10 +170,12 @@ class _Asking:
             while True:
                 if why := self._too_far(prompt_tokens):
                     return self._ended(sent_at, "unsent", why)
-                started = time.monotonic()
-                reply = await talk.next_turn(self._left())
+                started, before, most = time.monotonic(), talk.lost, self._most_usd(prompt_tokens)
+                reply = await talk.next_turn(self._left(), self._covered(most))
+                # What the SDK has sent again may have been paid for as well.
+                self._risked += (talk.lost - before) * most
                 if isinstance(reply, Answered | Refused | Lost):
-                    return self._broken(sent_at, reply, self._most_usd(prompt_tokens))
+                    return self._broken(sent_at, reply, most)
                 turn = self._keep(reply, time.monotonic() - started)
                 if reply.message["stop_reason"] not in {"tool_use", "pause_turn"}:
                     return self._ended(sent_at, "answered", "")
@@ -210,7 +214,13 @@ class _Asking:
         return f"no answer within {self.bounds.timeout.total_seconds():g} s"
 
     def _spent(self) -> Decimal:
-        return sum((turn.cost_usd for turn in self._turns), Decimal(0))
+        return sum((turn.cost_usd for turn in self._turns), self._risked)
+
+    def _covered(self, most: Decimal) -> int:
+        """Return how often a turn that can cost so much may be paid for."""
+        if self.bounds.max_usd is None or not most:
+            return sys.maxsize
+        return int((self.bounds.max_usd - self._spent()) // most)
 
     def _most_usd(self, prompt_tokens: int) -> Decimal:
         return _most_usd(self.model, prompt_tokens, self.params["max_tokens"])
@@ -241,7 +251,7 @@ class _Asking:
             reason=reason,
             result={"type": "succeeded", "message": last.message} if last else None,
             turns=tuple(self._turns),
-            risked_usd=risked_usd,
+            risked_usd=self._risked + risked_usd,
             sent_at=sent_at,
             ended_at=self.clock(),
             simulated=last.simulated if last else False,

@@ -96,11 +96,16 @@ class Located:
         return _resolve(self.git_dir, resolved) or _no_such_ref(self.git_dir, self.shown, ref)
 
 
-def located(repository: str, cache: Path) -> Located:
-    """Where the repository is, given by a path or by a URL, of which a bare clone is kept in `cache`."""
+def located(repository: str, cache: Path, ref: str = "HEAD") -> Located:
+    """Where the repository is, given by a path or by a URL, of which a bare clone is kept in `cache`.
+
+    When `ref` is the full id of a commit that the clone has, nobody is asked for it: a remote that is away, or hangs,
+    is in the way of nothing then.
+    """
     location = parse_repository(repository)
     if isinstance(location, Remote):
-        return Located(cached_clone(location, cache), location.shown, remote=True)
+        commit = ref if is_object_id(ref) else None
+        return Located(cached_clone(location, cache, commit=commit), location.shown, remote=True)
     return Located(_git_dir_of(location), str(location), remote=False)
 
 

@@ -42,7 +42,7 @@ class TrackedFiles:
     """
 
     def __init__(self, repository: str, ref: str, cache: Path, selection: Selection) -> None:
-        location = located(repository, cache)
+        location = located(repository, cache, ref)
         self.repository = location.shown
         self.commit = location.commit_of(ref)
         chosen = filters.Filters(selection, Attributes(()))
