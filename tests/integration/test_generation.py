@@ -289,6 +289,18 @@ def test_what_a_killed_process_has_left_is_taken_away_and_nothing_of_one_that_li
 
 
 @pytest.mark.usefixtures("running")
+def test_what_tests_leave_behind_hinders_no_other_run(night: Generation) -> None:
+    night.answers(
+        "import os\nfrom tool import run\n\n\ndef test_run(tmp_path):\n    os.chdir(tmp_path)\n"
+        "    for _ in range(3000):\n        os.mkdir('d')\n        os.chdir('d')\n    assert run(1)\n",
+        about='path="tool.py"',
+    )
+    for key in ("dag/1", "dag/2"):
+        report = night.run(key)
+        assert {one["document"]: one["ran"] for one in report["offered"]} == dict.fromkeys(ASKED_ABOUT, "passed")
+
+
+@pytest.mark.usefixtures("running")
 def test_where_nothing_can_be_run_the_files_are_offered_as_not_run(
     night: Generation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

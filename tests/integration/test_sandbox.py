@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backcast.sandbox.leftovers import take_away
 from backcast.sandbox.running import Ended, Isolation, Limits, Places, Sandbox, SandboxError, isolation_here
 
 if TYPE_CHECKING:
@@ -196,3 +197,21 @@ def test_an_interpreter_that_is_not_there_is_an_error_and_no_result(ran: Ran) ->
     places = Places(ran.scratch, [], [ran.scratch], ran.folder / "staging")
     with pytest.raises(SandboxError, match="could not be made"):
         Sandbox(NOTHING).run(["/nowhere/python"], {}, places, LIMITS)
+
+
+def test_what_it_leaves_is_taken_away_however_deep_and_closed_it_is(ran: Ran) -> None:
+    code = (
+        "import os\n"
+        "open('closed', 'w').close()\n"
+        "os.symlink('/etc', 'elsewhere')\n"
+        "for _ in range(3000):\n"
+        "    os.mkdir('d')\n"
+        "    os.chmod('.', 0o500)\n"
+        "    os.chdir('d')\n"
+    )
+    assert ran(HERE, code, Limits(20, LIMITS.memory)).exit_code == 0
+    take_away(ran.scratch)
+    assert not ran.scratch.exists()
+    assert Path("/etc/passwd").exists()
+    # Of what is not there nothing is left, too.
+    take_away(ran.scratch)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from backcast.domain.outlines import INIT
+from backcast.sandbox.leftovers import take_away
 from backcast.sandbox.running import Limits, Places, Sandbox, SandboxError, isolation_here
 from backcast.sources.checkout import check_out
 
@@ -132,8 +133,8 @@ class PytestRuns:
         return place
 
     def _empty_scratch(self) -> None:
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        (self._scratch / "tmp").mkdir(parents=True)
+        take_away(self._scratch)
+        (self._scratch / "tmp").mkdir(parents=True, exist_ok=True)
         if self._sandbox.user is not None:
             for folder in (self._scratch, self._scratch / "tmp"):
                 os.chown(folder, self._sandbox.user, self._sandbox.user)
@@ -240,13 +241,15 @@ def _own_folder() -> Iterator[Path]:
     """Yield a folder that is there as long; what processes that were killed have left of theirs is taken away."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_ALIVE}"):
         with suppress(OSError), _held(left):
-            shutil.rmtree(left.parent, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as made:
-        folder = Path(made)
+            take_away(left.parent)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    try:
         # Whoever runs the tests is somebody else when we are root.
         folder.chmod(0o755)
         with _held(folder / _ALIVE):
             yield folder
+    finally:
+        take_away(folder)
 
 
 @contextmanager
