@@ -159,6 +159,49 @@ def test_no_network_is_there_and_no_other_process(ran: Ran) -> None:
     assert ran(HERE, f"import os; os.kill({os.getpid()}, 0)").exit_code == 1
 
 
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone can restrict system calls")
+
+
+@linux_only
+@both
+def test_no_socket_in_the_file_system_can_be_connected_to(ran: Ran, isolation: Isolation) -> None:
+    path = str(ran.folder / "service")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        Path(path).chmod(0o777)
+        server.listen()
+        ended = ran(isolation, f"import socket; socket.socket(socket.AF_UNIX).connect({path!r})")
+    assert (ended.exit_code, "Permission denied" in ended.output) == (1, True)
+    # What event loops wake themselves with.
+    assert ran(isolation, "import asyncio; asyncio.run(asyncio.sleep(0))").exit_code == 0
+
+
+@linux_only
+@both
+def test_neither_keys_nor_the_host_of_a_virtual_machine_are_to_be_had(ran: Ran, isolation: Isolation) -> None:
+    ended = ran(
+        isolation,
+        "import ctypes, socket\n"
+        "try:\n    socket.socket(40, socket.SOCK_STREAM)\nexcept PermissionError:\n    print('no host')\n"
+        "keyctl = 250 if __import__('platform').machine() == 'x86_64' else 219\n"
+        "print(ctypes.CDLL(None).syscall(keyctl, 0, -3, 1))\n",
+    )
+    assert ended.output.split("\n")[:2] == ["no host", "-1"]
+
+
+@linux_only
+@both
+def test_nothing_is_sent_over_the_network(ran: Ran, isolation: Isolation) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(0.2)
+        there = server.getsockname()
+        ended = ran(isolation, f"import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', {there})")
+        with pytest.raises(TimeoutError):
+            server.recv(10)
+    assert ended.exit_code == 1
+
+
 @contextmanager
 def listening() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:
