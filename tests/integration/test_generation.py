@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from jsonschema import Draft202012Validator
 from tests.stepped_night import SteppedNight
 from tests.support import commit
 
+from backcast.domain.rescue import publish_at
+from backcast.domain.static_checks import SandboxTerms
 from backcast.sandbox.running import isolation_here
 from backcast.services.collect import collect
 from backcast.services.gate import gate
@@ -319,6 +322,39 @@ def test_what_the_tested_file_itself_lacks_is_no_fault_of_its_tests(night: Gener
     assert of_tool["ran"] == "not run"
     assert "No module named 'a_package_that_is_not_installed'" in of_tool["why_not_run"]
     assert report["first_attempts"]["retries"] == 0
+
+
+@pytest.mark.usefixtures("running")
+def test_what_takes_the_place_of_a_module_that_pytest_needs_is_no_fault_of_its_tests(night: Generation) -> None:
+    night.write({"scripts/logging.py": "def note(text):\n    return text\n"})
+    report = night.run("dag/1")
+    assert {one["document"]: one["ran"] for one in report["offered"]} == {
+        "scripts/logging.py": "not run",
+        **dict.fromkeys(ASKED_ABOUT, "passed"),
+    }
+    assert report["first_attempts"]["retries"] == 0
+
+
+@pytest.mark.usefixtures("running")
+def test_the_report_waits_for_no_test_that_takes_longer_than_there_is_time(
+    night: Generation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SandboxTerms, "of", lambda given: SandboxTerms(**{**given, "seconds": 3600}))
+    content = "import time\n\n\ndef test_run():\n    time.sleep(3600)\n"
+    night.answers(content, about='path="src/shop/orders.py"')
+    run_id = night.opened("dag/1")
+    night.round(run_id, 1)
+    run = night.row("runs", run_id=run_id)
+    left = publish_at(run["opened_at"], run["deadline"]) - night.now()
+    night.simulator.advance(left.total_seconds() - 3)
+    begun = time.monotonic()
+    night.run_tests(run_id, last=True)
+    assert time.monotonic() - begun < 40
+    report = night.published(run_id)
+    assert {one["document"]: one["ran"] for one in report["offered"]}["src/shop/orders.py"] == "not run"
+    assert {one["why_not_run"] for one in report["offered"] if one["ran"] == "not run"} == {
+        "there was no time left to run it"
+    }
 
 
 def test_two_files_with_the_same_content_get_tests_of_their_own(night: Generation) -> None:

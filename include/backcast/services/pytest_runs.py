@@ -46,6 +46,7 @@ _ASKS_PYTHON: Final = (
     "print(json.dumps([sys.prefix, sys.base_prefix, sys.exec_prefix, *(one for one in sys.path if one)]))"
 )
 _PYTHON_SECONDS: Final = 60
+NO_TIME_LEFT: Final = "there was no time left to run it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +80,22 @@ class PytestRuns:
         self._sandbox, self._terms, self._outline = sandbox, terms, outline
         self._python, self._readable = python
         self._checkout, self._scratch = folder / "repository", folder / "scratch"
+        self._seconds: float = terms.seconds
+
+    def end_within(self, seconds: float) -> None:
+        """Let nothing that follows take longer than this, should that be less than it may."""
+        self._seconds = min(seconds, self._terms.seconds)
 
     def run(self, files: Sequence[ProposedFile], tested: str) -> Ran:
         """Run the files that are proposed for the file at a path."""
         try:
             ended = self._pytest([(file.path, file.content) for file in files], tested)
+            if ended.how == "too long" and self._seconds < self._terms.seconds:
+                return Ran("not_run", NO_TIME_LEFT)
             ran = _judged(ended, self._shown(ended.output))
             if ran.verdict != "failed":
                 return ran
-            why_not = self._why_not_importable(tested)
+            why_not = self._why_not_importable(tested) or self._why_none_passes(files[0].path, tested)
         except (SandboxError, OSError) as error:
             return Ran("not_run", str(error))
         # What it tests needs what is not there: the tests are not to blame, and none would pass.
@@ -99,15 +107,23 @@ class PytestRuns:
         Raises:
             CannotRunError: even that does not pass, so that no test could.
         """
-        control = str(Path(near).with_name("test_backcast_control.py"))
         try:
-            ended = self._pytest([(control, _CONTROL)], near)
+            why_not = self._why_none_passes(near, near)
         except SandboxError as error:
             hint = "" if self._sandbox.user is None else ". As root, tests are run by another user, who has to reach it"
             raise CannotRunError(f"{error}{hint}") from error
-        if ended.exit_code != _PASSED:
-            said = self._shown(ended.output)[-500:]
-            raise CannotRunError(f"even a test that does nothing does not pass in this repository: {said}")
+        if why_not:
+            raise CannotRunError(why_not)
+
+    def _why_none_passes(self, near: str, tested: str) -> str:
+        """Say why not even a test that does nothing passes, beside where tests lie of what is tested; empty if it does.
+
+        The folder that something is imported from may hold modules that take the place of those that pytest needs.
+        """
+        ended = self._pytest([(str(Path(near).with_name("test_backcast_control.py")), _CONTROL)], tested)
+        if ended.exit_code == _PASSED:
+            return ""
+        return f"even a test that does nothing does not pass in this repository: {self._shown(ended.output)[-500:]}"
 
     def _pytest(self, files: Sequence[tuple[str, str]], tested: str) -> Ended:
         self._empty_scratch()
@@ -142,7 +158,7 @@ class PytestRuns:
     def _command(self, arguments: Sequence[str], tested: str) -> Ended:
         readable = [self._checkout, *self._readable]
         places = Places(self._checkout, readable, [self._scratch], self._checkout.with_name("staging"))
-        limits = Limits(self._terms.seconds, self._terms.memory_mb * 1_000_000)
+        limits = Limits(self._seconds, self._terms.memory_mb * 1_000_000)
         return self._sandbox.run([self._python, *arguments], self._environment(tested), places, limits)
 
     def _environment(self, tested: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import goes_on
 from backcast.services.locks import held_tests
 from backcast.services.proposed_tests import answer_of, refuse_reused, store_test_run
-from backcast.services.pytest_runs import CannotRunError, Ran, pytest_runs
+from backcast.services.pytest_runs import NO_TIME_LEFT, CannotRunError, Ran, pytest_runs
 from backcast.services.rounds import FIRST_ROUND
 
 if TYPE_CHECKING:
@@ -105,6 +105,9 @@ class _Running:
         now = self._clock()
         own_end = publish_at(self._run["opened_at"], self._run["deadline"])
         until = own_end if self._last else min(own_end, now + _BETWEEN_ROUNDS)
+        if now >= until:
+            self._leave(candidates, NO_TIME_LEFT)
+            return self._ran
         try:
             self._run_all(candidates, cache, until, stop_at)
         except (CannotRunError, InputError, OSError) as error:
@@ -127,16 +130,19 @@ class _Running:
             raise CannotRunError("what its repository holds was not kept")
         snapshot = Snapshot(run["repository"], run["ref"], run["commit_id"], run["committed_at"])
         with pytest_runs(snapshot, outline, test_terms_of(run), cache) as runs:
+            runs.end_within((until - self._clock()).total_seconds())
             runs.require_control(candidates[0].files[0].path)
             for position, candidate in enumerate(candidates):
                 now = self._clock()
                 if now >= until:
-                    self._leave(candidates[position:], "there was no time left to run it")
+                    self._leave(candidates[position:], NO_TIME_LEFT)
                     return
                 if stop_at is not None and now >= stop_at:
                     self._ran.counts["waiting"] += len(candidates) - position
                     self._ran.stopped = True
                     return
+                # The report is to be on time, however long a file may take.
+                runs.end_within((until - now).total_seconds())
                 ran = runs.run(candidate.files, candidate.row["path"])
                 reached(FaultPoint.TESTS_RAN)
                 self._store(candidate.row, ran)

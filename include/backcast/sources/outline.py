@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from backcast.domain.outlines import (
+    INIT,
     Outline,
     imported_as,
     module_in,
@@ -63,6 +64,7 @@ def outline_of(git_dir: Path, commit: str) -> Outline:
 
 
 def _is_missing(name: str, own: Outline) -> bool:
-    """Whether a package of the repository has no such thing, as far as is seen."""
+    """Whether a package of the repository has no such module, as far as is seen; what is no package has none."""
     package, _, last = name.rpartition(".")
-    return bool(package) and not own.binds(package, last)
+    is_package = any(path.endswith(f"/{INIT}") or path not in own.names for path in own.lookup(package))
+    return is_package and not own.binds(package, last)
