@@ -29,6 +29,7 @@ from backcast.services.collect import collect
 from backcast.services.gate import gate
 from backcast.services.ingest import ingest
 from backcast.services.open_run import open_run
+from backcast.services.open_work import weigh
 from backcast.services.prompts import builder_of, params_of
 from backcast.services.publish import publish
 from backcast.services.resubmit import resubmit_failures
@@ -380,6 +381,19 @@ def test_the_report_waits_for_no_test_that_takes_longer_than_there_is_time(
     assert {one["why_not_run"] for one in report["offered"] if one["ran"] == "not run"} == {
         "there was no time left to run it"
     }
+
+
+@pytest.mark.usefixtures("running")
+def test_running_takes_no_time_from_what_is_to_be_answered_synchronously(night: Generation) -> None:
+    run_id = night.opened("dag/1")
+    night.round(run_id, 1)
+    with night.ledger.connect() as connection:
+        cancel_at = weigh(connection, night.now(), load_run(connection, run_id)).cutoffs.cancel_at
+    night.simulator.advance((cancel_at - night.now()).total_seconds())
+    told = night.run_tests(run_id, last=False)
+    assert told.counts == {"waiting": 3}
+    assert "no time left" in told.told()
+    assert {one["ran"] for one in night.finished(run_id)["offered"]} == {"passed"}
 
 
 def test_two_files_with_the_same_content_get_tests_of_their_own(night: Generation) -> None:

@@ -17,6 +17,7 @@ from backcast.ledger.runs import load_run, lock_run, outline_of_run, test_terms_
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import goes_on
 from backcast.services.locks import held_tests
+from backcast.services.open_work import weigh
 from backcast.services.proposed_tests import answer_of, refuse_reused, store_test_run
 from backcast.services.pytest_runs import NO_TIME_LEFT, CannotRunError, Ran, pytest_runs
 from backcast.services.rounds import FIRST_ROUND
@@ -103,8 +104,7 @@ class _Running:
         if not candidates:
             return self._ran
         now = self._clock()
-        own_end = publish_at(self._run["opened_at"], self._run["deadline"])
-        until = own_end if self._last else min(own_end, now + _BETWEEN_ROUNDS)
+        until = self._until(now)
         if now >= until:
             self._leave(candidates, NO_TIME_LEFT)
             return self._ran
@@ -114,6 +114,13 @@ class _Running:
             # Such as a full disk: the report must be on time all the same.
             self._leave(candidates, str(error))
         return self._ran
+
+    def _until(self, now: datetime) -> datetime:
+        """Return the moment after which nothing is run any more."""
+        if self._last:
+            return publish_at(self._run["opened_at"], self._run["deadline"])
+        # Then what has failed is answered synchronously, for which no time is to be missing.
+        return min(now + _BETWEEN_ROUNDS, weigh(self._connection, now, self._run).cutoffs.cancel_at)
 
     def _candidates(self) -> Iterator[_Candidate]:
         proposed = ProposedTests(self._outline)
