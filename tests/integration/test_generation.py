@@ -351,6 +351,23 @@ def test_what_the_tested_file_itself_lacks_is_no_fault_of_its_tests(night: Gener
 
 
 @pytest.mark.usefixtures("running")
+def test_an_interpreter_is_found_from_here_and_an_error_does_not_say_where_it_lies(
+    night: Generation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = Path(sys.executable)
+    monkeypatch.chdir(python.parents[1])
+    monkeypatch.setenv("BACKCAST_TESTS_PYTHON", f"{python.parent.name}/{python.name}")
+    content = "import ctypes\n\n\ndef test_run():\n    import json\n    json.loads('nothing')\n"
+    night.answers(content, about='path="tool.py"')
+    report = night.run("dag/1")
+    assert [one["ran"] for one in report["offered"]] == ["passed", "passed"]
+    [failed] = report["not_offered"]
+    assert "JSONDecodeError" in failed["error"]
+    assert "json/decoder.py" in failed["error"]
+    assert not any(prefix in failed["error"] for prefix in (sys.prefix, sys.base_prefix))
+
+
+@pytest.mark.usefixtures("running")
 def test_what_takes_the_place_of_a_module_that_pytest_needs_is_no_fault_of_its_tests(night: Generation) -> None:
     night.write({"scripts/logging.py": "def note(text):\n    return text\n"})
     report = night.run("dag/1")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 HERE = isolation_here()
 NOTHING = Isolation("not asked for", "not asked for")
 full_only = pytest.mark.skipif(bool(HERE.missing), reason=f"the whole sandbox cannot be had here: {HERE.missing}")
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone can restrict system calls")
 # With all isolation that there is, and with none.
 both = pytest.mark.parametrize("isolation", [HERE, NOTHING], ids=["isolated", "limits"])
 # One that everybody can reach: as root, the commands are somebody else's.
@@ -64,6 +65,19 @@ def test_what_uses_all_of_the_time_is_ended(ran: Ran, isolation: Isolation) -> N
     ended = ran(isolation, "while True: pass", Limits(1, LIMITS.memory))
     assert ended.how == "too long" or ended.exit_code == -signal.SIGXCPU
     assert ended.seconds < 5
+
+
+@linux_only
+@both
+def test_what_uses_up_its_processor_time_in_less_than_its_time_is_told_so(ran: Ran, isolation: Isolation) -> None:
+    code = (
+        "import resource, signal\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (1, resource.getrlimit(resource.RLIMIT_CPU)[1]))\n"
+        "print(resource.getrlimit(resource.RLIMIT_CPU), flush=True)\n"
+        "while True: pass\n"
+    )
+    ended = ran(isolation, code, Limits(10, LIMITS.memory))
+    assert (ended.exit_code, ended.output) == (-signal.SIGXCPU, "(1, 11)\n")
 
 
 @both
@@ -157,9 +171,6 @@ def test_no_network_is_there_and_no_other_process(ran: Ran) -> None:
     assert tcp.exit_code == 1
     assert (udp.exit_code, "unreachable" in udp.output) == (1, True)
     assert ran(HERE, f"import os; os.kill({os.getpid()}, 0)").exit_code == 1
-
-
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone can restrict system calls")
 
 
 @linux_only

@@ -243,7 +243,9 @@ def _become(told: dict[str, Any]) -> None:
         if kind is not None:
             hard = resource.getrlimit(kind)[1]
             limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-            resource.setrlimit(kind, (limit, limit))
+            # At the first limit on processor time comes a signal of its own, at the second one that anything may send.
+            last = limit + 1 if name == "RLIMIT_CPU" and limit != hard else limit
+            resource.setrlimit(kind, (limit, last))
     for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
 

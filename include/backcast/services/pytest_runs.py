@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from backcast.sandbox.running import Limits, Places, Sandbox, SandboxError, isol
 from backcast.sources.checkout import check_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from backcast.domain.documents import Snapshot
     from backcast.domain.outlines import Outline
@@ -36,6 +37,7 @@ _COUNTED: Final = re.compile(r"\b(\d+) (passed|failed|errors?|skipped|xfailed|xp
 _SUMMARY_LINES: Final = 5
 # What pytest ends with; everything else is an error of its own, or of how it is called.
 _PASSED, _FAILED, _INTERRUPTED, _NOTHING_COLLECTED = 0, 1, 2, 5
+_ENDED_BY: Final[Mapping[int, str]] = {signal.SIGXCPU: "the limit on its processor time"}
 _LONGEST_DETAIL: Final = 2_500
 _PREFIX: Final = "backcast-tests-"
 # Held by the process whose folder it is.
@@ -189,7 +191,11 @@ class PytestRuns:
 
     def _shown(self, output: str) -> str:
         """What is printed, without where on this machine it was."""
-        return output.replace(f"{self._checkout}/", "").replace(str(self._scratch), "/scratch").strip()
+        shown = output.replace(f"{self._checkout}/", "").replace(str(self._scratch), "/scratch")
+        # A home, whose name need not be known to others. The longest first, since one may lie in another.
+        for folder in sorted(map(str, self._readable), key=len, reverse=True):
+            shown = shown.replace(f"{folder}/", "")
+        return shown.strip()
 
 
 def _judged(ended: Ended, shown: str) -> Ran:
@@ -218,7 +224,7 @@ def _why(ended: Ended) -> str:
         case _, 5:
             return "pytest finds no test in it"
         case _, int(code) if code < 0:
-            return f"signal {-code} ended it"
+            return f"{_ENDED_BY.get(-code, f'signal {-code}')} ended it"
         case _, code:
             return f"pytest ended with exit code {code}"
 
@@ -279,7 +285,8 @@ def _held(path: Path) -> Iterator[None]:
 def _python(terms: SandboxTerms) -> tuple[str, list[Path]]:
     """Return the interpreter that runs tests, and the folders that it reads."""
     named = terms.python or sys.executable
-    found = shutil.which(named)
+    # Wherever it is run from, which is not here.
+    found = shutil.which(str(Path(named).expanduser().absolute()) if "/" in named else named)
     if found is None:
         raise CannotRunError(f"there is no {named}: name an interpreter in tests.python, or BACKCAST_TESTS_PYTHON")
     try:
