@@ -288,6 +288,27 @@ def test_a_reused_answer_is_looked_at_against_the_commit_of_the_run(night: Gener
     assert night.run("dag/3")["totals"]["reused"] == 3
 
 
+def test_what_fails_in_one_repository_is_not_paid_for_again_in_another(night: Generation, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(night.repository, other)
+    (other / "src/shop/stock.py").write_text("def put_by(item):\n    return item\n")
+    commit(other, "another")
+    paid = []
+    for key, repository, name in [
+        ("one/1", night.repository, "reserve"),
+        ("other/1", other, "put_by"),
+        ("one/2", night.repository, "reserve"),
+        ("other/2", other, "put_by"),
+        ("one/3", night.repository, "reserve"),
+    ]:
+        content = f"from shop.stock import {name}\nfrom tool import run\n\n\ndef test_run():\n    assert run({name})\n"
+        night.answers(content, about='path="tool.py"')
+        report = night.run(key, repository=str(repository))
+        assert f"import {name}\n" in (report["folder"] / "tests.patch").read_text()
+        paid.append(report["totals"]["answered"])
+    assert paid == [3, 1, 0, 0, 0]
+
+
 @pytest.mark.usefixtures("running")
 def test_what_was_run_is_not_run_again(night: Generation, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = night.opened("dag/1")
