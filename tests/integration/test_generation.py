@@ -389,6 +389,17 @@ def test_an_interpreter_is_found_from_here_and_an_error_does_not_say_where_it_li
 
 
 @pytest.mark.usefixtures("running")
+def test_an_interpreter_that_a_script_starts_runs_tests(
+    night: Generation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shim = tmp_path / "shim"
+    shim.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    shim.chmod(0o755)
+    monkeypatch.setenv("BACKCAST_TESTS_PYTHON", str(shim))
+    assert [one["ran"] for one in night.run("dag/1")["offered"]] == ["passed"] * 3
+
+
+@pytest.mark.usefixtures("running")
 def test_what_takes_the_place_of_a_module_that_pytest_needs_is_no_fault_of_its_tests(night: Generation) -> None:
     night.write({"scripts/logging.py": "def note(text):\n    return text\n"})
     report = night.run("dag/1")

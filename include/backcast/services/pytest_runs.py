@@ -45,7 +45,8 @@ _ALIVE: Final = "alive"
 _CONTROL: Final = "def test_nothing():\n    pass\n"
 _ASKS_PYTHON: Final = (
     "import json, sys, pytest; "
-    "print(json.dumps([sys.prefix, sys.base_prefix, sys.exec_prefix, *(one for one in sys.path if one)]))"
+    "folders = [sys.prefix, sys.base_prefix, sys.exec_prefix, *(one for one in sys.path if one)]; "
+    "print(json.dumps([sys.executable, *folders]))"
 )
 _PYTHON_SECONDS: Final = 60
 NO_TIME_LEFT: Final = "there was no time left to run it"
@@ -298,11 +299,12 @@ def _python(terms: SandboxTerms) -> tuple[str, list[Path]]:
             stdin=subprocess.DEVNULL,
             timeout=_PYTHON_SECONDS,
         )
-        folders: list[str] = json.loads(done.stdout)
+        # What was found may be a script that only starts it, by ways that are closed in a sandbox.
+        own, *folders = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         raise CannotRunError(
             f"{named} has no pytest: install it there, or name another interpreter in tests.python, or "
             "BACKCAST_TESTS_PYTHON"
         ) from None
     paths = {Path(folder) for folder in folders}
-    return found, sorted(paths | {path.resolve() for path in paths} | {Path(found).resolve().parent})
+    return own, sorted(paths | {path.resolve() for path in paths} | {Path(own).resolve().parent})
