@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backcast.sandbox.leftovers import take_away
 from backcast.sandbox.running import Ended, Isolation, Limits, Places, Sandbox, SandboxError, isolation_here
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 HERE = isolation_here()
 NOTHING = Isolation("not asked for", "not asked for")
 full_only = pytest.mark.skipif(bool(HERE.missing), reason=f"the whole sandbox cannot be had here: {HERE.missing}")
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone can restrict system calls")
 # With all isolation that there is, and with none.
 both = pytest.mark.parametrize("isolation", [HERE, NOTHING], ids=["isolated", "limits"])
 # One that everybody can reach: as root, the commands are somebody else's.
@@ -63,6 +65,19 @@ def test_what_uses_all_of_the_time_is_ended(ran: Ran, isolation: Isolation) -> N
     ended = ran(isolation, "while True: pass", Limits(1, LIMITS.memory))
     assert ended.how == "too long" or ended.exit_code == -signal.SIGXCPU
     assert ended.seconds < 5
+
+
+@linux_only
+@both
+def test_what_uses_up_its_processor_time_in_less_than_its_time_is_told_so(ran: Ran, isolation: Isolation) -> None:
+    code = (
+        "import resource, signal\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (1, resource.getrlimit(resource.RLIMIT_CPU)[1]))\n"
+        "print(resource.getrlimit(resource.RLIMIT_CPU), flush=True)\n"
+        "while True: pass\n"
+    )
+    ended = ran(isolation, code, Limits(10, LIMITS.memory))
+    assert (ended.exit_code, ended.output) == (-signal.SIGXCPU, "(1, 11)\n")
 
 
 @both
@@ -158,6 +173,46 @@ def test_no_network_is_there_and_no_other_process(ran: Ran) -> None:
     assert ran(HERE, f"import os; os.kill({os.getpid()}, 0)").exit_code == 1
 
 
+@linux_only
+@both
+def test_no_socket_in_the_file_system_can_be_connected_to(ran: Ran, isolation: Isolation) -> None:
+    path = str(ran.folder / "service")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        Path(path).chmod(0o777)
+        server.listen()
+        ended = ran(isolation, f"import socket; socket.socket(socket.AF_UNIX).connect({path!r})")
+    assert (ended.exit_code, "Permission denied" in ended.output) == (1, True)
+    # What event loops wake themselves with.
+    assert ran(isolation, "import asyncio; asyncio.run(asyncio.sleep(0))").exit_code == 0
+
+
+@linux_only
+@both
+def test_neither_keys_nor_the_host_of_a_virtual_machine_are_to_be_had(ran: Ran, isolation: Isolation) -> None:
+    ended = ran(
+        isolation,
+        "import ctypes, socket\n"
+        "try:\n    socket.socket(40, socket.SOCK_STREAM)\nexcept PermissionError:\n    print('no host')\n"
+        "keyctl = 250 if __import__('platform').machine() == 'x86_64' else 219\n"
+        "print(ctypes.CDLL(None).syscall(keyctl, 0, -3, 1))\n",
+    )
+    assert ended.output.split("\n")[:2] == ["no host", "-1"]
+
+
+@linux_only
+@both
+def test_nothing_is_sent_over_the_network(ran: Ran, isolation: Isolation) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(0.2)
+        there = server.getsockname()
+        ended = ran(isolation, f"import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', {there})")
+        with pytest.raises(TimeoutError):
+            server.recv(10)
+    assert ended.exit_code == 1
+
+
 @contextmanager
 def listening() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -196,3 +251,21 @@ def test_an_interpreter_that_is_not_there_is_an_error_and_no_result(ran: Ran) ->
     places = Places(ran.scratch, [], [ran.scratch], ran.folder / "staging")
     with pytest.raises(SandboxError, match="could not be made"):
         Sandbox(NOTHING).run(["/nowhere/python"], {}, places, LIMITS)
+
+
+def test_what_it_leaves_is_taken_away_however_deep_and_closed_it_is(ran: Ran) -> None:
+    code = (
+        "import os\n"
+        "open('closed', 'w').close()\n"
+        "os.symlink('/etc', 'elsewhere')\n"
+        "for _ in range(3000):\n"
+        "    os.mkdir('d')\n"
+        "    os.chmod('.', 0o500)\n"
+        "    os.chdir('d')\n"
+    )
+    assert ran(HERE, code, Limits(20, LIMITS.memory)).exit_code == 0
+    take_away(ran.scratch)
+    assert not ran.scratch.exists()
+    assert Path("/etc/passwd").exists()
+    # Of what is not there nothing is left, too.
+    take_away(ran.scratch)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support import commit, git
 
 from backcast.domain.outlines import Outline, module_in, modules_named_by
 from backcast.domain.patches import new_files_patch
 from backcast.domain.proposed import ProposedTests
 from backcast.domain.static_checks import count_tests, failed_check
 from backcast.domain.testing import NewTests, files_with_tests, is_test_file
+from backcast.sources.outline import outline_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +31,9 @@ SOURCES = {
     "tests/helpers.py": "def helped(): ...\n",
 }
 OUTLINE = Outline(
-    tuple(SOURCES), {path: module_in(text).names for path, text in SOURCES.items()}, frozenset({"click", "yaml"})
+    tuple(SOURCES),
+    {path: module_in(text).names for path, text in SOURCES.items()},
+    frozenset({"click", "yaml", "shop._fast"}),
 )
 A_TEST = "\n\ndef test_one():\n    pass\n"
 
@@ -54,6 +60,12 @@ def wrong(content: str, outline: Outline | None = OUTLINE) -> str | None:
         "from tests.helpers import helped\nfrom .helpers import helped\nfrom . import helpers",
         "try:\n    import something\nexcept ImportError:\n    something = None",
         "from __future__ import annotations",
+        # An extension, which is built first.
+        "from shop._fast import add\nfrom shop import _fast",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from _typeshed import StrPath",
+        "import pytest\nwith pytest.raises(ImportError):\n    import something",
+        "import contextlib\nwith contextlib.suppress(ModuleNotFoundError):\n    import something",
+        "\ufeffimport os",
     ],
 )
 def test_what_can_be_imported_is_taken(imports: str) -> None:
@@ -76,6 +88,8 @@ def test_what_can_be_imported_is_taken(imports: str) -> None:
         ("(" * 5000 + A_TEST, "it does not parse"),
         ("import shop.prices\n", "it holds no test"),
         ("class Testing:\n    def helper(self): ...\n", "it holds no test"),
+        (f"# coding: of-no-kind\n{A_TEST}", "it does not parse: unknown encoding"),
+        (f"x = {'-' * 150_000}1{A_TEST}", "it does not parse: "),
         (f"{'#' * 200_001}{A_TEST}", "at most 200000 are taken"),
     ],
 )
@@ -105,6 +119,37 @@ def test_tests_are_counted_in_functions_and_classes() -> None:
         "def test_a(): ...\nasync def test_b(): ...\nclass TestC:\n    def test_d(self): ...\n    def e(self): ...\n"
     )
     assert count_tests(content) == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "import sys\nif sys.platform:\n    def test_one(): ...\n",
+        "try:\n    import x\nexcept ImportError:\n    pass\nelse:\n    def test_one(): ...\n",
+        "class TestShop:\n    class TestOrder:\n        def test_one(self): ...\n",
+        "from cases import Cases\n\nclass TestShop(Cases):\n    made = 1\n",
+        "from cases import made\n\ntest_one = made('one')\n",
+        "for name in 'ab':\n    def test_one(): ...\n",
+    ],
+)
+def test_tests_are_seen_wherever_pytest_may_find_them(content: str) -> None:
+    assert count_tests(content) == 1
+    assert wrong(content, None) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [f"x = '{'y' * 100_000}\n", f"import {'y' * 100_000}{A_TEST}", f"from tool import {'y' * 100_000}{A_TEST}"],
+)
+def test_what_is_said_of_it_is_short_however_long_its_lines_are(content: str) -> None:
+    assert 50 < len(str(wrong(content))) < 1_000
+
+
+def test_much_that_is_valid_is_looked_at_in_a_moment() -> None:
+    content = "try:\n" + " x\n" * 60_000 + f"except ImportError:\n pass\n{A_TEST}"
+    begun = time.process_time()
+    assert wrong(content) is None
+    assert time.process_time() - begun < 5
 
 
 def test_an_answer_without_tests_needs_a_reason() -> None:
@@ -155,6 +200,15 @@ def test_a_file_has_tests_when_a_tracked_file_of_tests_is_called_after_it(
         (["a.py", "tests"], "a.py", ["test/test_a.py"]),
         (["one/a.py", "two/a.py"], "one/a.py", ["tests/test_one_a.py"]),
         (["a.py"], "a.py", ["tests/test_a.py", "tests/test_a_more2.py", "tests/test_a_more3.py"]),
+        # Such as on a Mac, which does not tell cases apart.
+        (["Pkg/A.py", "tests/Test_a.py"], "Pkg/A.py", ["tests/test_pkg_a.py"]),
+        # Outside of packages, pytest takes files by one name for one.
+        (["a.py", "tests/x/test_a.py", "tests/y/test_b.py", "tests/y/test_c.py"], "a.py", ["tests/y/test_a_f0de09.py"]),
+        (
+            ["a.py", "tests/x/test_a.py", "tests/y/__init__.py", "tests/y/test_b.py", "tests/y/test_c.py"],
+            "a.py",
+            ["tests/y/test_a.py"],
+        ),
         # Nothing of a name that would need quoting is kept.
         (["sp ace/ü.py"], "sp ace/ü.py", ["tests/test_module.py"]),
         # No repository should have such a path.
@@ -172,6 +226,21 @@ def test_no_two_files_get_the_same_place() -> None:
     new = NewTests(tracked)
     places = [new.paths(path, 1)[0] for path in tracked]
     assert len(set(places)) == len(tracked)
+
+
+def test_more_files_of_one_module_are_not_those_of_another() -> None:
+    new = NewTests(["a.py", "a_more2.py"])
+    assert set(new.paths("a.py", 3)).isdisjoint(new.paths("a_more2.py", 2))
+
+
+def test_pytest_takes_new_tests_beside_all_that_are_there(tmp_path: Path) -> None:
+    tracked = ["one/a.py", "two/b.py", "tests/x/test_a.py", "tests/y/test_c.py", "tests/y/test_d.py"]
+    for path in [*tracked, *NewTests(tracked).paths("one/a.py", 1)]:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("def test_one():\n    pass\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "tests"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "4 passed" in done.stdout, done.stdout
 
 
 def test_distributions_are_read_from_the_files_that_name_them() -> None:
@@ -212,3 +281,21 @@ def test_git_makes_of_a_patch_exactly_the_files_that_it_was_made_of(tmp_path: Pa
     for path, expected in files.items():
         assert (tmp_path / path).read_bytes() == expected.encode()
         assert (tmp_path / path).stat().st_mode & 0o777 == 0o644
+
+
+def test_what_a_repository_imports_from_its_own_packages_is_there_though_it_is_built_first(tmp_path: Path) -> None:
+    files = {
+        "src/shop/__init__.py": "from ._fast import add\n\ntry:\n    from . import _version\nexcept: ...\n",
+        "src/shop/prices.py": "import shop.codes_pb2\nimport shop.nothing_else\n\nRATE = 1\n",
+        "src/shop/_fast.pyx": "def add(a, b): ...\n",
+    }
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    git(tmp_path, "init", "-q")
+    commit(tmp_path, "first")
+    outline = outline_of(tmp_path / ".git", "HEAD")
+    taken = f"from shop._fast import add\nfrom shop import _version, codes_pb2\nimport shop.codes_pb2 as codes{A_TEST}"
+    assert failed_check(taken, "tests/test_a.py", "src/shop/prices.py", outline) is None
+    for wrongly in ("from shop import _slow", "from shop.prices import rate", "import shop.other"):
+        assert failed_check(wrongly + A_TEST, "tests/test_a.py", "src/shop/prices.py", outline)

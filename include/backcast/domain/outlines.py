@@ -55,10 +55,18 @@ _NAMESPACES: Final = frozenset({"azure", "google", "ruamel", "zope", "sphinxcont
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A module of the repository: the names that it binds, None when nobody can know them without running it."""
+    """A module of the repository.
+
+    Attributes:
+        names: what it binds; None when nobody can know that without running it.
+        imports: the top-level modules that it imports.
+        inner: what it imports by a longer name, or relative to its own package, each as level and name; of
+            `from a.b import c` both `a.b` and `a.b.c`, since either may be the module.
+    """
 
     names: frozenset[str] | None
     imports: frozenset[str] = frozenset()
+    inner: frozenset[tuple[int, str]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -68,8 +76,9 @@ class Outline:
     Attributes:
         paths: of all tracked files, in order.
         names: what each Python file binds at its top, by path; None where that cannot be known without running it.
-        others: top-level modules that it may import beside its own and the standard library's: of the distributions
-            that it names, and what its own files import.
+        others: modules that it may import beside its own and the standard library's. By their first name: of the
+            distributions that it names, and what its own files import. By their whole name: what these import from its
+            own packages and what is no Python file there, such as an extension that is built first.
     """
 
     paths: tuple[str, ...]
@@ -115,9 +124,13 @@ class Outline:
             found += files or ([place] if place in self._folders else [])
         return found
 
+    def is_used(self, module: str) -> bool:
+        """Whether files of the repository import this of its own packages, by its whole name."""
+        return "." in module and module in self.others
+
     def binds(self, module: str, name: str) -> bool:
         """Whether a module of the repository has this name, or may have it for all that is known."""
-        if self.lookup(f"{module}.{name}"):
+        if self.lookup(f"{module}.{name}") or self.is_used(f"{module}.{name}"):
             return True
         known = [self.names[path] for path in self.lookup(module) if path in self.names]
         return any(names is None or name in names or name in _ALWAYS for names in known)
@@ -150,7 +163,9 @@ def module_in(source: bytes | str) -> Module:
         dynamic = dynamic or star or called
     names.update(name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names)
     unknown = dynamic or "__getattr__" in names
-    return Module(None if unknown else frozenset(names), frozenset(_imported_by(tree)))
+    return Module(
+        None if unknown else frozenset(names), frozenset(_imported_by(tree)), frozenset(_imported_within(tree))
+    )
 
 
 def _at_the_top(tree: ast.Module) -> Iterator[ast.AST]:
@@ -184,6 +199,30 @@ def _imported_by(tree: ast.Module) -> Iterator[str]:
                 yield from (alias.name.split(".")[0] for alias in aliases)
             case ast.ImportFrom(module=str(module), level=0):
                 yield module.split(".")[0]
+
+
+def _imported_within(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=aliases):
+                yield from ((0, alias.name) for alias in aliases if "." in alias.name)
+            case ast.ImportFrom(module=module, level=level, names=aliases):
+                above = f"{module}." if module else ""
+                yield from ((level, f"{above}{alias.name}") for alias in aliases if alias.name != "*")
+                if module:
+                    yield level, module
+
+
+def imported_as(outline: Outline, path: str, level: int, name: str) -> str | None:
+    """Return the whole name of what the file at a path imports; None when it is relative to no package."""
+    if not level:
+        return name
+    folder = path
+    for _ in range(level):
+        folder = dirname(folder)
+    if f"{folder}/{INIT}" not in outline.names:
+        return None
+    return f"{outline.module_name(f'{folder}/{INIT}')}.{name}"
 
 
 def names_distributions(path: str) -> bool:

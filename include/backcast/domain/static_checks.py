@@ -6,6 +6,7 @@ import ast
 import json
 import sys
 import warnings
+from collections import deque
 from dataclasses import dataclass
 from posixpath import dirname
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from backcast.domain.outlines import INIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from backcast.domain.outlines import Outline
 
@@ -24,6 +25,7 @@ Sandbox = Literal["full", "limits"]
 _RUNNERS: Final = frozenset({"pytest", "_pytest"})
 _LONGEST: Final = 200_000
 _MOST_MISTAKES: Final = 5
+_LONGEST_QUOTED: Final = 300
 _IMPORT_ERRORS: Final = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
@@ -72,48 +74,64 @@ def failed_check(content: str, test_path: str, tested: str, outline: Outline | N
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(content, test_path)
+            # As the file will be read, in the encoding that it names.
+            tree = ast.parse(content.encode(), test_path)
             # Finds what the grammar allows and the compiler does not, such as a return outside of a function.
             compile(tree, test_path, "exec", dont_inherit=True)
     except SyntaxError as error:
-        line = f", line {error.lineno}: {(error.text or '').strip()}" if error.lineno else ""
-        return f"it does not parse: {error.msg}{line}"
+        line = f", line {error.lineno}: {_short((error.text or '').strip())}" if error.lineno else ""
+        return f"it does not parse: {_short(error.msg)}{line}"
     except (ValueError, RecursionError, MemoryError) as error:
-        return f"it does not parse: {error or type(error).__name__}"
-    if not any(_is_test(node) for node in tree.body):
+        return f"it does not parse: {_short(str(error)) or type(error).__name__}"
+    if not _tests_among(tree.body):
         return "it holds no test: no function test_… and no class with one"
     return _wrong(list(_wrong_imports(tree, test_path, outline)), tested, outline) if outline else None
+
+
+def _short(text: str) -> str:
+    """What a person can read and a model need not pay for: a line may have as many characters as the file."""
+    return text if len(text) <= _LONGEST_QUOTED else f"{text[:_LONGEST_QUOTED]}…"
 
 
 def _wrong(mistakes: list[str], tested: str, outline: Outline) -> str | None:
     if not mistakes:
         return None
     more = f"; and {len(mistakes) - _MOST_MISTAKES} more" if len(mistakes) > _MOST_MISTAKES else ""
-    return f"{'; '.join(mistakes[:_MOST_MISTAKES])}{more}. {tested} is imported as {outline.module_name(tested)}"
+    said = "; ".join(map(_short, mistakes[:_MOST_MISTAKES]))
+    return f"{said}{more}. {tested} is imported as {outline.module_name(tested)}"
 
 
 def count_tests(content: str) -> int:
-    """Return how many tests stand in a file that parses: functions, and methods of classes."""
-    return sum(_tests_in(node) for node in ast.parse(content).body)
+    """Return how many tests are seen in a file that parses, as functions and methods; 0 when it is nested too deeply.
 
-
-def _tests_in(node: ast.stmt) -> int:
-    if not _is_test(node):
+    Tests that a class inherits, or that a call makes, count as one.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _tests_among(ast.parse(content.encode()).body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        # How deep is too deep depends on how deep whoever calls is: it was not, when the answer was accepted.
         return 0
-    inner = node.body if isinstance(node, ast.ClassDef) else [node]
-    return sum(isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name.startswith("test") for one in inner)
 
 
-def _is_test(node: ast.stmt) -> bool:
-    match node:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-            return name.startswith("test")
-        case ast.ClassDef(name=name, body=body, bases=bases):
-            return (name.startswith("Test") or bool(bases)) and any(
-                isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) and inner.name.startswith("test")
-                for inner in body
-            )
-    return False
+def _tests_among(nodes: Iterable[ast.AST]) -> int:
+    """Count the tests that pytest would find, or may find: what is decided when it is run is taken to be."""
+    count, waiting = 0, list(nodes)
+    while waiting:
+        match waiting.pop():
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                count += name.startswith("test")
+            case ast.ClassDef(name=name, body=body, bases=bases) if name.startswith("Test") or bases:
+                # Such as those of a base class that another module has.
+                count += _tests_among(body) or (bool(bases) and "Test" in name)
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() | ast.Name() | ast.Attribute()):
+                count += name.startswith(("test_", "Test"))
+            case (ast.If() | ast.Try() | ast.With() | ast.For() | ast.While()) as block:
+                waiting += ast.iter_child_nodes(block)
+            case ast.ExceptHandler(body=body):
+                waiting += body
+    return count
 
 
 def _wrong_imports(tree: ast.Module, test_path: str, outline: Outline) -> Iterator[str]:
@@ -137,22 +155,36 @@ def _wrong_imports(tree: ast.Module, test_path: str, outline: Outline) -> Iterat
 
 
 def _certain_imports(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Yield the imports that fail the file when they fail: not those of a `try` that takes that into account."""
-    waiting: list[ast.AST] = [tree]
+    """Yield the imports that fail the file when they fail: not those of a block that takes that into account."""
+    waiting: deque[ast.AST] = deque([tree])
     while waiting:
-        node = waiting.pop(0)
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node
-        inner = list(ast.iter_child_nodes(node))
-        if isinstance(node, ast.Try) and any(_takes_import_errors(handler) for handler in node.handlers):
-            inner = [child for child in inner if child not in node.body]
-        waiting.extend(inner)
+        match node := waiting.popleft():
+            case ast.Import() | ast.ImportFrom():
+                yield node
+            case ast.Try(handlers=handlers) if any(map(_takes_import_errors, handlers)):
+                waiting.extend([*handlers, *node.orelse, *node.finalbody])
+            case ast.With(items=items) if any(_names_import_errors(item.context_expr) for item in items):
+                pass
+            case ast.If(test=test) if _is_for_type_checkers(test):
+                waiting.extend(node.orelse)
+            case _:
+                waiting.extend(ast.iter_child_nodes(node))
 
 
 def _takes_import_errors(handler: ast.ExceptHandler) -> bool:
-    if handler.type is None:
-        return True
-    return any(isinstance(node, ast.Name) and node.id in _IMPORT_ERRORS for node in ast.walk(handler.type))
+    return handler.type is None or _names_import_errors(handler.type)
+
+
+def _names_import_errors(expression: ast.expr) -> bool:
+    """Whether it is or holds such an error, as `pytest.raises(ImportError)` does."""
+    return any(isinstance(node, ast.Name) and node.id in _IMPORT_ERRORS for node in ast.walk(expression))
+
+
+def _is_for_type_checkers(test: ast.expr) -> bool:
+    match test:
+        case ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"):
+            return True
+    return False
 
 
 def _absolute(node: ast.ImportFrom, test_path: str, outline: Outline) -> str | None:
@@ -174,7 +206,7 @@ def _is_standard(module: str) -> bool:
 
 def _wrong_module(module: str, outline: Outline) -> str | None:
     top = module.split(".", maxsplit=1)[0]
-    if outline.lookup(module) or _is_standard(module) or top in _RUNNERS:
+    if outline.lookup(module) or outline.is_used(module) or _is_standard(module) or top in _RUNNERS:
         return None
     if outline.lookup(top) and top not in outline.others:
         return f"there is no module {module} in the repository"

@@ -85,9 +85,16 @@ class NewTests:
     """
 
     def __init__(self, tracked: Iterable[str]) -> None:
-        self._taken = frozenset(tracked)
-        self._folder = _folder(self._taken)
-        self._shared = Counter(name for path in self._taken if _is_module(path) for name in _names(path))
+        tracked = frozenset(tracked)
+        self._folder = _folder(tracked)
+        # Where no case is told apart, either would be written over the other.
+        self._taken = frozenset(path.lower() for path in tracked)
+        self._shared = Counter(name for path in tracked if _is_module(path) for name in _names(path))
+        # Outside of packages pytest takes two files of one name for the same module, and refuses the second.
+        self._named = frozenset(
+            basename(path).lower() for path in tracked if is_test_file(path) and not _in_package(path, tracked)
+        )
+        self._is_package = _in_package(f"{self._folder}/x", tracked)
 
     def paths(self, tested: str, count: int) -> list[str]:
         """Return where so many files of tests of the file at `tested` belong."""
@@ -95,10 +102,19 @@ class NewTests:
         free = (f"{self._folder}/test_{name}.py" for name in names if self._shared[name] <= 1)
         # `a_b/c.py` and `a/b_c.py` have the same names.
         told_apart = f"{self._folder}/test_{names[-1]}_{hashlib.sha256(tested.encode()).hexdigest()[:6]}.py"
-        first = next((one for one in free if one not in self._taken), told_apart)
+        first = next((one for one in free if self._is_free(one)), told_apart)
         more = (f"{first.removesuffix(_PYTHON)}_more{number}{_PYTHON}" for number in itertools.count(2))
-        candidates = itertools.chain([first], more)
-        return list(itertools.islice((one for one in candidates if one not in self._taken), count))
+        # Another module may be called so.
+        own = (one for one in more if not self._shared[_tested_name(one)])
+        candidates = itertools.chain([first], own)
+        return list(itertools.islice((one for one in candidates if self._is_free(one)), count))
+
+    def _is_free(self, path: str) -> bool:
+        return path.lower() not in self._taken and (self._is_package or basename(path).lower() not in self._named)
+
+
+def _in_package(path: str, tracked: frozenset[str]) -> bool:
+    return f"{dirname(path)}/__init__.py" in tracked
 
 
 def _folder(tracked: frozenset[str]) -> str:

@@ -1,7 +1,8 @@
 """The supervisor of one sandboxed command: a script of its own, which needs the standard library alone.
 
 It is given one argument, JSON: `command`, `environment`, `folder` (where to run it), `readable` and `writable` (paths,
-all that there are where `landlock` is set), `landlock`, `user` (an id to become, or null), `limits` (by name of
+all that there are where `landlock` is set), `landlock`, `sockets` (the families of sockets that it may have), `strict`
+(whether it is not run where those cannot be kept to), `user` (an id to become, or null), `limits` (by name of
 `resource`), `seconds`, `staging` (an empty folder to mount in, or null), and `report` (a file descriptor, to which it
 writes `{"exit": …, "timed_out": …}`, or `{"failed": …}`).
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import platform
@@ -35,6 +37,21 @@ WRITE_FILE, TRUNCATE = 1 << 1, 1 << 14
 FILES = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 FILES_ONLY = EXECUTE | READ_FILE | WRITE_FILE | TRUNCATE
 TCP_SINCE, SCOPES_SINCE = 4, 6
+PR_SET_SECCOMP, SECCOMP_FILTER = 22, 2
+LOAD, IS_EQUAL, IS_AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06
+SYSCALL_AT, ARCHITECTURE_AT, FIRST_ARGUMENT_AT = 0, 4, 16
+ALLOWED, REFUSED = 0x7FFF0000, 0x00050000 | errno.EACCES
+# From here on x86-64 has the calls of another of its interfaces.
+OTHER_INTERFACE = 0x40000000
+# By machine: how the kernel calls it, the number of `socket`, and those of what is had from no sandbox: the keys of the
+# session, `io_uring`, which opens sockets, too, and memory, semaphores and queues that outlive whoever has made them.
+SHARED_CALLS = (425, 217, 218, 219, 194, 190, 186)
+MACHINES = {
+    "x86_64": (0xC000003E, 41, (425, 248, 249, 250, 29, 64, 68)),
+    "aarch64": (0xC00000B7, 198, SHARED_CALLS),
+    "riscv64": (0xC00000F3, 198, SHARED_CALLS),
+}
+KILLED_FIRST = b"1000"
 LOOKS_EVERY_SECONDS = 0.02
 NOTHING_LEFT_AFTER = 3
 
@@ -51,6 +68,23 @@ class PathBeneath(ctypes.Structure):
     _pack_ = 1
     _layout_ = "ms"
     _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
+
+
+class Instruction(ctypes.Structure):
+    """`struct sock_filter`."""
+
+    _fields_ = (
+        ("code", ctypes.c_uint16),
+        ("jump_if", ctypes.c_uint8),
+        ("jump_else", ctypes.c_uint8),
+        ("value", ctypes.c_uint32),
+    )
+
+
+class Program(ctypes.Structure):
+    """`struct sock_fprog`."""
+
+    _fields_ = (("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(Instruction)))
 
 
 def open_the_way(paths: list[str], staging: str) -> None:
@@ -140,9 +174,52 @@ def _allow(handle: int, path: str, allowed: int) -> None:
         os.close(parent)
 
 
+def restrict_calls(sockets: list[int]) -> None:
+    """Let this process, and whatever it starts, open sockets of these families alone; pairs of sockets it may have.
+
+    Neither network namespaces nor Landlock know of sockets in the file system, nor the former of those to the host of
+    a virtual machine.
+
+    Raises:
+        OSError: the kernel does not do it, or nobody knows how its calls are numbered.
+    """
+    if platform.machine() not in MACHINES:
+        raise OSError(errno.ENOSYS, f"the system calls of {platform.machine()} are not known")
+    architecture, socket, refused = MACHINES[platform.machine()]
+    steps = [
+        (LOAD, ARCHITECTURE_AT, None, None),
+        (IS_EQUAL, architecture, None, "refuse"),
+        (LOAD, SYSCALL_AT, None, None),
+        (IS_AT_LEAST, OTHER_INTERFACE, "refuse", None),
+        *((IS_EQUAL, number, "refuse", None) for number in refused),
+        (IS_EQUAL, socket, None, "allow"),
+        (LOAD, FIRST_ARGUMENT_AT, None, None),
+        *((IS_EQUAL, family, "allow", None) for family in sockets),
+        (RETURN, REFUSED, None, None),
+        (RETURN, ALLOWED, None, None),
+    ]
+    places = {"refuse": len(steps) - 2, "allow": len(steps) - 1}
+    instructions = (Instruction * len(steps))(
+        *(
+            Instruction(code, *(places[to] - at - 1 if to else 0 for to in (jump_if, jump_else)), value)
+            for at, (code, value, jump_if, jump_else) in enumerate(steps)
+        )
+    )
+    program = Program(len(steps), instructions)
+    if LIBC.prctl(PR_SET_SECCOMP, SECCOMP_FILTER, ctypes.byref(program), 0, 0):
+        raise OSError(ctypes.get_errno(), "seccomp does not restrict this process")
+
+
+def _be_killed_first() -> None:
+    """When the machine has no memory left, the kernel is to end this, and none of what was there before."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb") as file:  # noqa: PTH123  as above
+        file.write(KILLED_FIRST)
+
+
 def _become(told: dict[str, Any]) -> None:
     """Give up whatever the command is not to have; the limits last, since this process needs more."""
     os.setsid()
+    _be_killed_first()
     if told["user"] is not None:
         os.setgroups([])
         os.setgid(told["user"])
@@ -155,12 +232,20 @@ def _become(told: dict[str, Any]) -> None:
         LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if told["landlock"]:
         restrict_files(told["readable"], told["writable"])
+    if platform.system() == "Linux":
+        try:
+            restrict_calls(told["sockets"])
+        except OSError:
+            if told["strict"]:
+                raise
     for name, most in told["limits"].items():
         kind = getattr(resource, name, None)
         if kind is not None:
             hard = resource.getrlimit(kind)[1]
             limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-            resource.setrlimit(kind, (limit, limit))
+            # At the first limit on processor time comes a signal of its own, at the second one that anything may send.
+            last = limit + 1 if name == "RLIMIT_CPU" and limit != hard else limit
+            resource.setrlimit(kind, (limit, last))
     for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
 

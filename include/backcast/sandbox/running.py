@@ -6,6 +6,7 @@ import json
 import os
 import select
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +30,8 @@ _LARGEST_FILE: Final = 50_000_000
 _KEPT_BYTES: Final = 30_000
 _MOST_PRINTED: Final = 20_000_000
 _GRACE_SECONDS: Final = 10.0
+# All that a network namespace holds for itself; of Linux, since others have no such namespaces.
+_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_NETLINK", socket.AF_INET))
 _SYSTEM: Final = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt/homebrew", "/etc/alternatives", "/etc/ld.so.cache",
     "/etc/localtime", "/etc/mime.types", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts",
@@ -134,6 +137,9 @@ class Sandbox:
             "readable": [*_SYSTEM, *map(str, places.readable)],
             "writable": [os.devnull, *map(str, places.writable)],
             "landlock": not self.isolation.files,
+            # Without a network of its own there is none to be had.
+            "sockets": [] if self.isolation.namespaces else [int(family) for family in _FAMILIES],
+            "strict": not self.isolation.missing,
             "user": self.user,
             "limits": _rlimits(limits, self.user),
             "seconds": limits.seconds,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from backcast.domain.failures import Variant
 from backcast.domain.pricing import BATCH_SHARE, BYTES_A_TOKEN
@@ -70,6 +70,10 @@ def _reserve_for_requests(connection: Connection, run: Row) -> None:
     )
 
 
+# In bytes: more of it is not kept.
+_MOST_SHOWN_OF_AN_ERROR: Final = 12_000
+
+
 @dataclass(slots=True)
 class _Limit:
     """What is left of a limit, and how it is told; one for retries counts only those."""
@@ -99,8 +103,8 @@ def _reservations(run: Row, unreserved: list[Row], limits: list[_Limit]) -> Iter
     for row in unreserved:
         shown = row["prompt_bytes"] + (example if row["variant"] == Variant.WORKED_EXAMPLE else 0)
         if row["variant"] == Variant.REPAIR:
-            # The answer that is shown again, which may have been as long as this one.
-            shown += int(row["max_tokens"] * BYTES_A_TOKEN)
+            # The answer that is shown again, which may have been as long as this one, and what is wrong with it.
+            shown += int(row["max_tokens"] * BYTES_A_TOKEN) + _MOST_SHOWN_OF_AN_ERROR
         most = costs.most_usd(shown, row["max_tokens"], synchronous=row["synchronous"])
         own = [limit for limit in limits if limit.holds_for(row)]
         short = next((limit.told for limit in own if most > limit.left), None)

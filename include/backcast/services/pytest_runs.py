@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from backcast.domain.outlines import INIT
+from backcast.sandbox.leftovers import take_away
 from backcast.sandbox.running import Limits, Places, Sandbox, SandboxError, isolation_here
 from backcast.sources.checkout import check_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from backcast.domain.documents import Snapshot
     from backcast.domain.outlines import Outline
@@ -35,6 +37,7 @@ _COUNTED: Final = re.compile(r"\b(\d+) (passed|failed|errors?|skipped|xfailed|xp
 _SUMMARY_LINES: Final = 5
 # What pytest ends with; everything else is an error of its own, or of how it is called.
 _PASSED, _FAILED, _INTERRUPTED, _NOTHING_COLLECTED = 0, 1, 2, 5
+_ENDED_BY: Final[Mapping[int, str]] = {signal.SIGXCPU: "the limit on its processor time"}
 _LONGEST_DETAIL: Final = 2_500
 _PREFIX: Final = "backcast-tests-"
 # Held by the process whose folder it is.
@@ -42,9 +45,11 @@ _ALIVE: Final = "alive"
 _CONTROL: Final = "def test_nothing():\n    pass\n"
 _ASKS_PYTHON: Final = (
     "import json, sys, pytest; "
-    "print(json.dumps([sys.prefix, sys.base_prefix, sys.exec_prefix, *(one for one in sys.path if one)]))"
+    "folders = [sys.prefix, sys.base_prefix, sys.exec_prefix, *(one for one in sys.path if one)]; "
+    "print(json.dumps([sys.executable, *folders]))"
 )
 _PYTHON_SECONDS: Final = 60
+NO_TIME_LEFT: Final = "there was no time left to run it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +83,22 @@ class PytestRuns:
         self._sandbox, self._terms, self._outline = sandbox, terms, outline
         self._python, self._readable = python
         self._checkout, self._scratch = folder / "repository", folder / "scratch"
+        self._seconds: float = terms.seconds
+
+    def end_within(self, seconds: float) -> None:
+        """Let nothing that follows take longer than this, should that be less than it may."""
+        self._seconds = min(seconds, self._terms.seconds)
 
     def run(self, files: Sequence[ProposedFile], tested: str) -> Ran:
         """Run the files that are proposed for the file at a path."""
         try:
             ended = self._pytest([(file.path, file.content) for file in files], tested)
+            if ended.how == "too long" and self._seconds < self._terms.seconds:
+                return Ran("not_run", NO_TIME_LEFT)
             ran = _judged(ended, self._shown(ended.output))
             if ran.verdict != "failed":
                 return ran
-            why_not = self._why_not_importable(tested)
+            why_not = self._why_not_importable(tested) or self._why_none_passes(files[0].path, tested)
         except (SandboxError, OSError) as error:
             return Ran("not_run", str(error))
         # What it tests needs what is not there: the tests are not to blame, and none would pass.
@@ -98,15 +110,23 @@ class PytestRuns:
         Raises:
             CannotRunError: even that does not pass, so that no test could.
         """
-        control = str(Path(near).with_name("test_backcast_control.py"))
         try:
-            ended = self._pytest([(control, _CONTROL)], near)
+            why_not = self._why_none_passes(near, near)
         except SandboxError as error:
             hint = "" if self._sandbox.user is None else ". As root, tests are run by another user, who has to reach it"
             raise CannotRunError(f"{error}{hint}") from error
-        if ended.exit_code != _PASSED:
-            said = self._shown(ended.output)[-500:]
-            raise CannotRunError(f"even a test that does nothing does not pass in this repository: {said}")
+        if why_not:
+            raise CannotRunError(why_not)
+
+    def _why_none_passes(self, near: str, tested: str) -> str:
+        """Say why not even a test that does nothing passes, beside where tests lie of what is tested; empty if it does.
+
+        The folder that something is imported from may hold modules that take the place of those that pytest needs.
+        """
+        ended = self._pytest([(str(Path(near).with_name("test_backcast_control.py")), _CONTROL)], tested)
+        if ended.exit_code == _PASSED:
+            return ""
+        return f"even a test that does nothing does not pass in this repository: {self._shown(ended.output)[-500:]}"
 
     def _pytest(self, files: Sequence[tuple[str, str]], tested: str) -> Ended:
         self._empty_scratch()
@@ -132,8 +152,8 @@ class PytestRuns:
         return place
 
     def _empty_scratch(self) -> None:
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        (self._scratch / "tmp").mkdir(parents=True)
+        take_away(self._scratch)
+        (self._scratch / "tmp").mkdir(parents=True, exist_ok=True)
         if self._sandbox.user is not None:
             for folder in (self._scratch, self._scratch / "tmp"):
                 os.chown(folder, self._sandbox.user, self._sandbox.user)
@@ -141,7 +161,7 @@ class PytestRuns:
     def _command(self, arguments: Sequence[str], tested: str) -> Ended:
         readable = [self._checkout, *self._readable]
         places = Places(self._checkout, readable, [self._scratch], self._checkout.with_name("staging"))
-        limits = Limits(self._terms.seconds, self._terms.memory_mb * 1_000_000)
+        limits = Limits(self._seconds, self._terms.memory_mb * 1_000_000)
         return self._sandbox.run([self._python, *arguments], self._environment(tested), places, limits)
 
     def _environment(self, tested: str) -> dict[str, str]:
@@ -172,7 +192,11 @@ class PytestRuns:
 
     def _shown(self, output: str) -> str:
         """What is printed, without where on this machine it was."""
-        return output.replace(f"{self._checkout}/", "").replace(str(self._scratch), "/scratch").strip()
+        shown = output.replace(f"{self._checkout}/", "").replace(str(self._scratch), "/scratch")
+        # A home, whose name need not be known to others. The longest first, since one may lie in another.
+        for folder in sorted(map(str, self._readable), key=len, reverse=True):
+            shown = shown.replace(f"{folder}/", "")
+        return shown.strip()
 
 
 def _judged(ended: Ended, shown: str) -> Ran:
@@ -201,7 +225,7 @@ def _why(ended: Ended) -> str:
         case _, 5:
             return "pytest finds no test in it"
         case _, int(code) if code < 0:
-            return f"signal {-code} ended it"
+            return f"{_ENDED_BY.get(-code, f'signal {-code}')} ended it"
         case _, code:
             return f"pytest ended with exit code {code}"
 
@@ -240,13 +264,15 @@ def _own_folder() -> Iterator[Path]:
     """Yield a folder that is there as long; what processes that were killed have left of theirs is taken away."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_ALIVE}"):
         with suppress(OSError), _held(left):
-            shutil.rmtree(left.parent, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as made:
-        folder = Path(made)
+            take_away(left.parent)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    try:
         # Whoever runs the tests is somebody else when we are root.
         folder.chmod(0o755)
         with _held(folder / _ALIVE):
             yield folder
+    finally:
+        take_away(folder)
 
 
 @contextmanager
@@ -260,7 +286,8 @@ def _held(path: Path) -> Iterator[None]:
 def _python(terms: SandboxTerms) -> tuple[str, list[Path]]:
     """Return the interpreter that runs tests, and the folders that it reads."""
     named = terms.python or sys.executable
-    found = shutil.which(named)
+    # Wherever it is run from, which is not here.
+    found = shutil.which(str(Path(named).expanduser().absolute()) if "/" in named else named)
     if found is None:
         raise CannotRunError(f"there is no {named}: name an interpreter in tests.python, or BACKCAST_TESTS_PYTHON")
     try:
@@ -272,11 +299,12 @@ def _python(terms: SandboxTerms) -> tuple[str, list[Path]]:
             stdin=subprocess.DEVNULL,
             timeout=_PYTHON_SECONDS,
         )
-        folders: list[str] = json.loads(done.stdout)
+        # What was found may be a script that only starts it, by ways that are closed in a sandbox.
+        own, *folders = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         raise CannotRunError(
             f"{named} has no pytest: install it there, or name another interpreter in tests.python, or "
             "BACKCAST_TESTS_PYTHON"
         ) from None
     paths = {Path(folder) for folder in folders}
-    return found, sorted(paths | {path.resolve() for path in paths} | {Path(found).resolve().parent})
+    return own, sorted(paths | {path.resolve() for path in paths} | {Path(own).resolve().parent})

@@ -17,8 +17,9 @@ from backcast.ledger.runs import load_run, lock_run, outline_of_run, test_terms_
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.holds import goes_on
 from backcast.services.locks import held_tests
+from backcast.services.open_work import weigh
 from backcast.services.proposed_tests import answer_of, refuse_reused, store_test_run
-from backcast.services.pytest_runs import CannotRunError, Ran, pytest_runs
+from backcast.services.pytest_runs import NO_TIME_LEFT, CannotRunError, Ran, pytest_runs
 from backcast.services.rounds import FIRST_ROUND
 
 if TYPE_CHECKING:
@@ -103,14 +104,23 @@ class _Running:
         if not candidates:
             return self._ran
         now = self._clock()
-        own_end = publish_at(self._run["opened_at"], self._run["deadline"])
-        until = own_end if self._last else min(own_end, now + _BETWEEN_ROUNDS)
+        until = self._until(now)
+        if now >= until:
+            self._leave(candidates, NO_TIME_LEFT)
+            return self._ran
         try:
             self._run_all(candidates, cache, until, stop_at)
         except (CannotRunError, InputError, OSError) as error:
             # Such as a full disk: the report must be on time all the same.
             self._leave(candidates, str(error))
         return self._ran
+
+    def _until(self, now: datetime) -> datetime:
+        """Return the moment after which nothing is run any more."""
+        if self._last:
+            return publish_at(self._run["opened_at"], self._run["deadline"])
+        # Then what has failed is answered synchronously, for which no time is to be missing.
+        return min(now + _BETWEEN_ROUNDS, weigh(self._connection, now, self._run).cutoffs.cancel_at)
 
     def _candidates(self) -> Iterator[_Candidate]:
         proposed = ProposedTests(self._outline)
@@ -127,16 +137,19 @@ class _Running:
             raise CannotRunError("what its repository holds was not kept")
         snapshot = Snapshot(run["repository"], run["ref"], run["commit_id"], run["committed_at"])
         with pytest_runs(snapshot, outline, test_terms_of(run), cache) as runs:
+            runs.end_within((until - self._clock()).total_seconds())
             runs.require_control(candidates[0].files[0].path)
             for position, candidate in enumerate(candidates):
                 now = self._clock()
                 if now >= until:
-                    self._leave(candidates[position:], "there was no time left to run it")
+                    self._leave(candidates[position:], NO_TIME_LEFT)
                     return
                 if stop_at is not None and now >= stop_at:
                     self._ran.counts["waiting"] += len(candidates) - position
                     self._ran.stopped = True
                     return
+                # The report is to be on time, however long a file may take.
+                runs.end_within((until - now).total_seconds())
                 ran = runs.run(candidate.files, candidate.row["path"])
                 reached(FaultPoint.TESTS_RAN)
                 self._store(candidate.row, ran)

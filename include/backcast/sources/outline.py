@@ -5,7 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from backcast.domain.outlines import Outline, module_in, modules_named_by, names_distributions
+from backcast.domain.outlines import (
+    INIT,
+    Outline,
+    imported_as,
+    module_in,
+    modules_named_by,
+    names_distributions,
+)
 from backcast.sources.gitcli import BlobReader
 from backcast.sources.tree import list_tree
 
@@ -30,6 +37,7 @@ def outline_of(git_dir: Path, commit: str) -> Outline:
     entries = list_tree(git_dir, commit)
     names: dict[str, frozenset[str] | None] = {}
     used, named = set[str](), set[str]()
+    inner: list[tuple[str, int, str]] = []
     with BlobReader(git_dir) as blobs:
         for entry in entries:
             if entry.mode not in _REGULAR_FILES or not entry.path_is_utf8:
@@ -38,7 +46,9 @@ def outline_of(git_dir: Path, commit: str) -> Outline:
             if entry.path.endswith(".py"):
                 module = module_in(blobs.read(entry.object_id)) if small else None
                 names[entry.path] = module.names if module else None
-                used |= module.imports if module else frozenset()
+                if module:
+                    used |= module.imports
+                    inner += [(entry.path, level, name) for level, name in module.inner]
             elif small and names_distributions(entry.path):
                 named |= modules_named_by(entry.path, blobs.read(entry.object_id).decode("utf-8", "replace"))
     paths = tuple(entry.path for entry in entries)
@@ -46,4 +56,15 @@ def outline_of(git_dir: Path, commit: str) -> Outline:
     # What a file imports is its own when it is there; a distribution may have a part of a namespace that is there, too.
     others = {module for module in used if not own.lookup(module)}
     others |= {module for module in named if not any(path in names for path in own.lookup(module))}
+    whole = {name for path, level, inside in inner if (name := imported_as(own, path, level, inside))}
+    tops = {name.split(".", maxsplit=1)[0] for name in whole}
+    ours = {top for top in tops if own.lookup(top)}
+    others |= {name for name in whole if name.split(".", maxsplit=1)[0] in ours and _is_missing(name, own)}
     return Outline(paths, names, frozenset(others - sys.stdlib_module_names))
+
+
+def _is_missing(name: str, own: Outline) -> bool:
+    """Whether a package of the repository has no such module, as far as is seen; what is no package has none."""
+    package, _, last = name.rpartition(".")
+    is_package = any(path.endswith(f"/{INIT}") or path not in own.names for path in own.lookup(package))
+    return is_package and not own.binds(package, last)
