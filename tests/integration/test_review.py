@@ -152,6 +152,24 @@ def test_what_passes_before_the_first_token_is_tried_again(
     assert (done.exit_code, told(done)["unanswered"]) == (0, [])
 
 
+def test_what_is_sent_again_without_a_known_end_is_told_as_risked_and_within_the_budget(
+    review: Callable[..., Result], simulator: RunningSimulator, repository: Path
+) -> None:
+    git(repository, "rm", "-q", "old.py")
+    commit(repository, "one file is left")
+    simulator.faults(kind="drop", when="after", endpoint="messages", times=2)
+    found = told(review("--json"))
+    paid = sum(Decimal(str(charge["cost_usd"])) for charge in simulator.bill())
+    assert (found["unanswered"], len(simulator.bill())) == ([], 3)
+    assert paid <= Decimal(found["cost_usd"]) + Decimal(found["risked_usd"])
+    # Of what is left of the budget one more try can be paid for, and not a second one.
+    most = Decimal(found["risked_usd"]) / 2
+    simulator.faults(kind="drop", when="after", endpoint="messages", times=2)
+    found = told(review("--json", "--max-usd", str(most * Decimal("2.5"))))
+    assert len(simulator.bill()) == 3 + 2
+    assert (len(found["unanswered"]), Decimal(found["risked_usd"])) == (1, most * 2)
+
+
 def test_a_review_ends_in_time_and_says_what_it_could_not_answer(
     review: Callable[..., Result], simulator: RunningSimulator
 ) -> None:

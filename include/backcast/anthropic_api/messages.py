@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
+    from backcast.anthropic_api.tries import Tries
+
 AsyncClient: TypeAlias = anthropic.AsyncAnthropic
 
+# How often a request of a stream is sent again, at most, before its answer begins.
+RETRIES: Final = 2
 _RATE_LIMITED: Final = 429
 _SERVER_ERROR: Final = 500
 # Somebody has to mend these: no key, no money, no permission.
@@ -86,19 +90,23 @@ async def stream_message(
     client: AsyncClient,
     params: Mapping[str, Any],
     timeout: timedelta,  # noqa: ASYNC109  as above
+    tries: Tries,
     *,
-    retries: int = 2,
+    retries: int = RETRIES,
 ) -> Reply:
     """Send one request, read its answer as a stream, and return how it ended, after `timeout` at the latest.
 
     Until the stream begins, the SDK sends it again, up to so many times, when it is refused for a passing reason or the
-    connection fails. Once it has begun it is paid for: one that breaks off is lost, and not sent again.
+    connection fails; `tries`, which has begun, counts those that may be paid for. Once the stream has begun it is paid
+    for: one that breaks off is lost, and not sent again.
     """
     seconds = timeout.total_seconds()
     begun = False
     try:
         async with asyncio.timeout(seconds):
-            patient = client.with_options(max_retries=retries, timeout=seconds)
+            patient = client.with_options(
+                max_retries=retries, timeout=seconds, middleware=[*client.middleware, tries.one]
+            )
             async with patient.messages.stream(**params) as stream:
                 begun = True
                 message = await stream.get_final_message()

@@ -12,28 +12,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import anthropic
-import httpx2
 import orjson
 from anthropic.lib.tools import BetaAsyncBuiltinFunctionTool, ToolError
 from jsonschema import Draft202012Validator
 
 from backcast.anthropic_api.batches import SIMULATOR_HEADER, text_of
-from backcast.anthropic_api.messages import Answered, AsyncClient, Lost, Refused, explained
+from backcast.anthropic_api.messages import RETRIES, Answered, AsyncClient, Lost, Refused, explained
+from backcast.anthropic_api.tries import Tries
 from backcast.domain.tools import ToolInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
-    from anthropic import APIRequest, AsyncAPIResponse
     from anthropic.types.beta import BetaToolUnionParam
 
     from backcast.domain.tools import Tool
 
 _LONGEST_COMPLAINT = 500
-_SERVER_ERROR = 500
-# With these, nothing was sent.
-_NOT_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +65,10 @@ class ToolConversation:
         tools: Sequence[Tool],
         timeout: timedelta,
         *,
-        retries: int = 2,
+        retries: int = RETRIES,
     ) -> None:
         seconds = timeout.total_seconds()
-        self._tries = _Tries()
+        self._tries = Tries()
         patient = client.with_options(
             max_retries=retries, timeout=seconds, middleware=[*client.middleware, self._tries.one]
         )
@@ -130,40 +126,6 @@ class ToolConversation:
     async def close(self) -> None:
         """End it, with the answer that is being read."""
         await self._runner.close()
-
-
-class _Tries:
-    """Counts what the SDK sends again by itself: a connection that fails tells not whether it was answered."""
-
-    def __init__(self) -> None:
-        self.lost = 0
-        self._left = 0
-        self._unknown = ""
-
-    def begin(self, most_paid: int) -> None:
-        self._left, self._unknown = most_paid, ""
-
-    async def one(
-        self, request: APIRequest, call_next: Callable[[APIRequest], Awaitable[AsyncAPIResponse[Any]]]
-    ) -> AsyncAPIResponse[Any]:
-        if self._unknown:
-            if self._left <= 1:
-                raise _NotAgainError(self._unknown)
-            self._left -= 1
-            self.lost += 1
-        try:
-            response = await call_next(request)
-        except anthropic.APIConnectionError as error:
-            self._unknown = "" if isinstance(error.__cause__, _NOT_CONNECTED) else str(error)
-            raise
-        # What is no JSON was said by something before the API, which may have passed the request on.
-        by_api = "json" in response.headers.get("content-type", "")
-        self._unknown = "" if response.status_code < _SERVER_ERROR or by_api else f"status {response.status_code}"
-        return response
-
-
-class _NotAgainError(Exception):
-    """What was sent may be paid for, and there is no money to send it once more."""
 
 
 class _Runnable(BetaAsyncBuiltinFunctionTool):

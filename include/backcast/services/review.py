@@ -12,8 +12,9 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from backcast.anthropic_api.messages import AsyncClient, Lost, Refused, stream_message
+from backcast.anthropic_api.messages import RETRIES, AsyncClient, Lost, Refused, stream_message
 from backcast.anthropic_api.structured import output_config
+from backcast.anthropic_api.tries import Tries
 from backcast.chunking import LineRange, shown
 from backcast.domain.addressing import addressed_to_reviewer
 from backcast.domain.diffs import Hunk, new_ranges, pieces, touched_lines
@@ -79,8 +80,9 @@ class ReviewCall:
         verdict: whether that is an answer.
         usage: its tokens.
         cost_usd: what it cost.
-        most_usd: the most that it can have cost.
+        most_usd: the most that it can have cost, each time that it was sent.
         simulated: whether a simulator answered.
+        lost: how often it was sent before, without a known end.
     """
 
     request: ReviewRequest
@@ -94,6 +96,7 @@ class ReviewCall:
     usage: Usage = field(default_factory=Usage)
     cost_usd: Decimal = Decimal(0)
     simulated: bool = False
+    lost: int = 0
 
     @property
     def name(self) -> str:
@@ -113,7 +116,7 @@ class ReviewCall:
     @property
     def risked_usd(self) -> Decimal:
         """What it may have cost at most without a known end."""
-        return self.most_usd if self.state == "lost" else Decimal(0)
+        return self.most_usd * (self.lost + (self.state == "lost"))
 
     @property
     def unanswered(self) -> NotReviewed | None:
@@ -239,7 +242,7 @@ class _Asking:
             if most > self._left_usd:
                 budget = f"budget: the US$ {self._settings.budget.run:f} of this review does not cover this request"
                 return ReviewCall(request, "unsent", budget, most)
-            self._left_usd -= most
+            self._spend(most)
         try:
             async with asyncio.timeout(self._seconds_left()):
                 await self._room.acquire()
@@ -262,13 +265,17 @@ class _Asking:
 
     async def _call(self, client: AsyncClient, request: ReviewRequest, most: Decimal) -> ReviewCall:
         sent_at = self._clock()
-        reply = await stream_message(client, self._params(request), timedelta(seconds=self._seconds_left()))
+        again, tries = self._covered(most), Tries()
+        tries.begin(1 + again)
+        self._spend(again * most)
+        reply = await stream_message(client, self._params(request), timedelta(seconds=self._seconds_left()), tries)
+        self._spend((tries.lost - again) * most)
         ended_at = self._clock()
         if isinstance(reply, Refused):
             self._no_access = self._no_access if reply.passing else reply.why
-            return ReviewCall(request, "refused", reply.why, most, sent_at, ended_at)
+            return ReviewCall(request, "refused", reply.why, most, sent_at, ended_at, lost=tries.lost)
         if isinstance(reply, Lost):
-            return ReviewCall(request, "lost", reply.why, most, sent_at, ended_at)
+            return ReviewCall(request, "lost", reply.why, most, sent_at, ended_at, lost=tries.lost)
         message = reply.result.get("message") or {}
         usage = usage_of(message)
         return ReviewCall(
@@ -283,7 +290,16 @@ class _Asking:
             usage,
             synchronous_cost(self._settings.model, usage),
             reply.simulated,
+            tries.lost,
         )
+
+    def _covered(self, most: Decimal) -> int:
+        """Return how often a request that can cost so much may be sent again without a known end."""
+        return RETRIES if self._left_usd is None or not most else min(RETRIES, int(self._left_usd // most))
+
+    def _spend(self, usd: Decimal) -> None:
+        if self._left_usd is not None:
+            self._left_usd -= usd
 
     def _params(self, request: ReviewRequest) -> dict[str, Any]:
         settings = self._settings
