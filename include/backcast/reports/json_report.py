@@ -12,6 +12,8 @@ import orjson
 from backcast.reports import wording
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from backcast.domain.generation import GenerationReport
     from backcast.domain.records import ExtractionReport
     from backcast.domain.report import Report
@@ -23,26 +25,25 @@ _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHRO
 
 def render_json(report: Report) -> bytes:
     """The whole report; the keys keep their order from one report to the next. `suspicious` is left out when empty."""
-    content = {field.name: getattr(report, field.name) for field in fields(report)}
-    if not report.suspicious:
-        del content["suspicious"]
-    if report.audit is None:
-        # Only where findings are checked is there anything to say of it.
-        del content["audit"]
-    return orjson.dumps({"schema_version": SCHEMA_VERSION} | content, default=_plain, option=_OPTIONS)
+    # Only where findings are checked is there anything to say of an audit.
+    may_be_left_out = {"suspicious": report.suspicious, "audit": report.audit}
+    return _rendered(report, [name for name, value in may_be_left_out.items() if not value])
 
 
 def render_extraction_json(report: ExtractionReport) -> bytes:
     """The report of a run that extracts rows, without the rows, as `extraction.schema.json` describes it."""
-    content = {field.name: getattr(report, field.name) for field in fields(report)}
-    counted = {"rows": report.rows, "unverified": report.unverified}
-    return orjson.dumps({"schema_version": SCHEMA_VERSION} | content | counted, default=_plain, option=_OPTIONS)
+    return _rendered(report, rows=report.rows, unverified=report.unverified)
 
 
 def render_generation_json(report: GenerationReport) -> bytes:
     """The report of a run that proposes tests, as `generation.schema.json` describes it, without the patch."""
-    content = {field.name: getattr(report, field.name) for field in fields(report)}
-    counted = {"patch_files": report.patch_files}
+    return _rendered(report, patch_files=report.patch_files)
+
+
+def _rendered(
+    report: Report | ExtractionReport | GenerationReport, left_out: Collection[str] = (), **counted: int
+) -> bytes:
+    content = {field.name: getattr(report, field.name) for field in fields(report) if field.name not in left_out}
     return orjson.dumps({"schema_version": SCHEMA_VERSION} | content | counted, default=_plain, option=_OPTIONS)
 
 

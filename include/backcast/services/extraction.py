@@ -9,12 +9,10 @@ import orjson
 
 from backcast.domain.addressing import says, speaks_to_the_model
 from backcast.domain.records import NOTE, RECORDS, ExtractedDocument, ExtractionReport, Text
-from backcast.domain.report import Spend, Totals
 from backcast.ledger.connection import Connection, Row, sql
 from backcast.ledger.copy import copy_in_chunks, stream
 from backcast.services.acceptance import parse_answer
-from backcast.services.lineages import retried_documents
-from backcast.services.outcomes import first_attempts, skipped, unanswered
+from backcast.services.outcomes import told_of_every_run, unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,26 +82,11 @@ def rows_as_lines(connection: Connection, run_id: int) -> Iterator[bytes]:
 
 def extraction_report(connection: Connection, run: Row, written: Sequence[ExtractedDocument]) -> ExtractionReport:
     """Return what a run has to report; `written` are the documents whose rows it wrote."""
-    run_id = run["run_id"]
-    key = {"run_id": run_id}
     return ExtractionReport(
-        workflow=run["workflow"],
-        run_id=run_id,
+        **told_of_every_run(connection, run),
         source=run["repository"],
         snapshot=run["commit_id"],
         as_of=run["committed_at"],
-        model=run["model"],
-        prompt_version=run["prompt_version"],
-        simulated=run["simulated"],
-        opened_at=run["opened_at"],
-        published_at=run["published_at"],
-        deadline=run["deadline"],
-        interim=run["interim"],
-        totals=Totals(**(connection.execute(sql("totals_of_run"), key).fetchone() or {})),
-        spend=Spend(**(connection.execute(sql("spend_of_run"), key).fetchone() or {})),
-        first_attempts=first_attempts(connection, run_id),
         documents=tuple(written),
-        unanswered=unanswered(connection, run_id),
-        skipped=skipped(connection, run_id),
-        retried=tuple(retried_documents(connection, run_id)),
+        unanswered=unanswered(connection, run["run_id"]),
     )

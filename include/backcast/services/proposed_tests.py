@@ -8,15 +8,13 @@ import orjson
 
 from backcast.domain.failures import Cause
 from backcast.domain.generation import GenerationReport, NothingToTest, NotOffered, OfferedTests
-from backcast.domain.report import Spend, Totals
 from backcast.domain.static_checks import NOTE, count_tests
 from backcast.ledger.connection import Connection, Row, sql
 from backcast.ledger.copy import stream
 from backcast.ledger.runs import test_terms_of
 from backcast.services.acceptance import parse_answer
 from backcast.services.kinds import proposed_tests_of
-from backcast.services.lineages import retried_documents
-from backcast.services.outcomes import first_attempts, skipped, unanswered
+from backcast.services.outcomes import told_of_every_run, unanswered
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -99,28 +97,15 @@ def generation_report(connection: Connection, run: Row) -> tuple[GenerationRepor
         run: the run, all of whose documents are settled, as of `published_at`.
     """
     refuse_failing(connection, run["published_at"], run, final=True)
-    run_id = run["run_id"]
-    key = {"run_id": run_id}
     offered, nothing, files = _offered(connection, run)
-    left = unanswered(connection, run_id)
+    left = unanswered(connection, run["run_id"])
     report = GenerationReport(
-        workflow=run["workflow"],
-        run_id=run_id,
+        **told_of_every_run(connection, run),
         repository=run["repository"],
         ref=run["ref"],
         commit=run["commit_id"],
         committed_at=run["committed_at"],
-        model=run["model"],
-        prompt_version=run["prompt_version"],
-        simulated=run["simulated"],
-        opened_at=run["opened_at"],
-        published_at=run["published_at"],
-        deadline=run["deadline"],
-        interim=run["interim"],
         run_tests=test_terms_of(run).run,
-        totals=Totals(**(connection.execute(sql("totals_of_run"), key).fetchone() or {})),
-        spend=Spend(**(connection.execute(sql("spend_of_run"), key).fetchone() or {})),
-        first_attempts=first_attempts(connection, run_id),
         offered=tuple(offered),
         not_offered=tuple(
             NotOffered(one.path, one.reason.removeprefix(_FAILED), one.attempts)
@@ -129,8 +114,6 @@ def generation_report(connection: Connection, run: Row) -> tuple[GenerationRepor
         ),
         nothing_to_test=tuple(nothing),
         unanswered=tuple(one for one in left if not one.reason.startswith(_FAILED)),
-        skipped=skipped(connection, run_id),
-        retried=tuple(retried_documents(connection, run_id)),
     )
     return report, files
 

@@ -12,7 +12,7 @@ from backcast.domain.errors import InDoubtError
 from backcast.domain.failures import REVIEWED
 from backcast.domain.findings import categories_of, with_fingerprints
 from backcast.domain.records import asks_for_records
-from backcast.domain.report import Finding, Report, Spend, Totals
+from backcast.domain.report import Finding, Report
 from backcast.domain.static_checks import asks_for_tests
 from backcast.ledger.connection import Connection, Ledger, Row, sql
 from backcast.ledger.copy import copy_in_chunks, stream
@@ -26,9 +26,8 @@ from backcast.services.beside import beside, settings_of
 from backcast.services.extraction import extraction_report, lock_rows, rows_as_lines, store_rows
 from backcast.services.fault_points import FaultPoint, reached
 from backcast.services.found import finding_of
-from backcast.services.lineages import retried_documents
 from backcast.services.merge import merge_parts
-from backcast.services.outcomes import first_attempts, skipped, unanswered
+from backcast.services.outcomes import told_of_every_run, unanswered
 from backcast.services.passes import revoke_passes_if_worse
 from backcast.services.proposed_tests import generation_report
 from backcast.services.review_lane import open_items, review_lane_file
@@ -193,31 +192,16 @@ def _report(connection: Connection, run: Row) -> Report:
     both = {**key, "previous_run_id": previous["run_id"] if previous else None}
     settings = settings_of(connection, run)
     findings = tuple(ranked(_findings(connection, both), settings.first))
-    totals = connection.execute(sql("totals_of_run"), key).fetchone() or {}
-    spend = connection.execute(sql("spend_of_run"), key).fetchone() or {}
     return Report(
-        workflow=run["workflow"],
-        run_id=run["run_id"],
+        **told_of_every_run(connection, run),
         repository=run["repository"],
         ref=run["ref"],
         commit=run["commit_id"],
         committed_at=run["committed_at"],
-        model=run["model"],
-        prompt_version=run["prompt_version"],
-        simulated=run["simulated"],
-        opened_at=run["opened_at"],
-        published_at=run["published_at"],
-        deadline=run["deadline"],
-        interim=run["interim"],
-        first_attempts=first_attempts(connection, run["run_id"]),
-        retried=tuple(retried_documents(connection, run["run_id"])),
         previous_published_at=previous["published_at"] if previous else None,
-        totals=Totals(**totals),
-        spend=Spend(**spend),
         findings=findings,
         fixed=tuple(finding_of(row, "fixed") for row in connection.execute(sql("fixed_findings"), both).fetchall()),
         unanswered=unanswered(connection, run["run_id"]),
-        skipped=skipped(connection, run["run_id"]),
         first=settings.first,
         categories=categories_of(run["answer_schema"]),
         beside=beside(connection, run, settings, findings),
