@@ -7,10 +7,12 @@ from importlib.resources import files
 from typing import Any
 
 import jsonschema
+import pytest
 from tests.stepped_night import DAY, SteppedNight
 from tests.support import commit
 
 from backcast.services.collect import collect
+from backcast.services.fault_points import FaultPoint, listen
 from backcast.services.finding_checks import Checked, check_findings
 from backcast.services.ingest import ingest
 from backcast.services.open_run import open_run
@@ -53,6 +55,21 @@ class Week(SteppedNight):
 
     def check(self, run_id: int, **more: Any) -> Checked:
         return check_findings(self.ledger, self.api, self.now, run_id, cache=self.folder, pause=self.pause, **more)
+
+    def check_that_dies(self, run_id: int, at: FaultPoint) -> None:
+        """Begin the checks of a run, whose process dies at a point."""
+
+        class Died(BaseException):
+            pass
+
+        def die(point: FaultPoint) -> None:
+            if point is at:
+                raise Died
+
+        listen(die)
+        with pytest.raises(Died):
+            self.check(run_id)
+        listen(None)
 
     def published(self, run_id: int) -> dict[str, Any]:
         path = publish(self.ledger, self.now, run_id, reports=self.folder / "reports").report

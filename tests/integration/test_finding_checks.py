@@ -324,18 +324,7 @@ def test_a_run_with_open_requests_is_not_checked(week: Week) -> None:
 
 def test_a_process_that_dies_risks_what_its_conversations_could_cost_and_no_more(week: Week) -> None:
     run_id = week.answered(AUDIT, "audit/1")
-
-    class Died(BaseException):
-        pass
-
-    def die(point: FaultPoint) -> None:
-        if point is FaultPoint.CHECK_ANSWERED:
-            raise Died
-
-    listen(die)
-    with pytest.raises(Died):
-        week.check(run_id)
-    listen(None)
+    week.check_that_dies(run_id, FaultPoint.CHECK_ANSWERED)
     with week.ledger.connect() as connection:
         before = connection.execute(sql("money_for_checks"), {"run_id": run_id}).fetchone() or {}
     assert before["conversations"] == 3

@@ -14,7 +14,7 @@ from tests.integration.test_finding_checks import EVALS, configured, reasons, ve
 from backcast.domain.errors import InputError
 from backcast.ledger.connection import sql
 from backcast.services import asking
-from backcast.services.fault_points import FaultPoint, listen
+from backcast.services.fault_points import FaultPoint
 from backcast.services.finding_checks import Checked
 from backcast.services.locks import tried_checks
 from backcast.services.publish import publish
@@ -132,18 +132,7 @@ def test_a_finding_whose_text_or_place_speaks_to_the_model_is_not_refuted(
 
 def test_a_report_that_is_published_while_somebody_is_asked_tells_what_that_may_cost(week: Week) -> None:
     run_id = week.answered(AUDIT, "audit/1")
-
-    class Died(BaseException):
-        pass
-
-    def die(point: FaultPoint) -> None:
-        if point is FaultPoint.CHECK_ANSWERED:
-            raise Died
-
-    listen(die)
-    with pytest.raises(Died):
-        week.check(run_id)
-    listen(None)
+    week.check_that_dies(run_id, FaultPoint.CHECK_ANSWERED)
     with week.ledger.connect() as connection:
         money = connection.execute(sql("money_for_checks"), {"run_id": run_id}).fetchone() or {}
     report = week.published(run_id)
