@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from backcast.domain.addressing import says, speaks_to_the_model
 from backcast.domain.records import NOTE, RECORDS, ExtractedDocument, ExtractionReport, Text
 from backcast.ledger.connection import Connection, Row, sql
 from backcast.ledger.copy import copy_in_chunks, stream
 from backcast.services.acceptance import parse_answer
+from backcast.services.addressings import suspicious_documents
 from backcast.services.outcomes import told_of_every_run, unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 def lock_rows(connection: Connection, run: Row) -> None:
@@ -37,11 +37,14 @@ def store_rows(connection: Connection, run: Row) -> list[ExtractedDocument]:
         run: the run, all of whose documents are settled.
     """
     written: list[ExtractedDocument] = []
-    copy_in_chunks(connection, "copy_rows", _rows(connection, run, written))
+    suspicious = {document.path: document.what for document in suspicious_documents(connection, run["run_id"])}
+    copy_in_chunks(connection, "copy_rows", _rows(connection, run, suspicious, written))
     return written
 
 
-def _rows(connection: Connection, run: Row, written: list[ExtractedDocument]) -> Iterator[tuple[object, ...]]:
+def _rows(
+    connection: Connection, run: Row, suspicious: Mapping[str, str], written: list[ExtractedDocument]
+) -> Iterator[tuple[object, ...]]:
     run_id, schema = run["run_id"], orjson.loads(run["answer_schema"])
     for row in stream(connection, "answers_to_extract", {"run_id": run_id}, at_a_time=50):
         answer = parse_answer(orjson.loads(row["raw"])["message"], schema, exact=True)
@@ -54,7 +57,7 @@ def _rows(connection: Connection, run: Row, written: list[ExtractedDocument]) ->
                 rows=len(verified),
                 unverified=verified.count(False),
                 unreadable=note if isinstance(note, str) else "",
-                speaks_to_the_model=speaks_to_the_model(row["body"]) or says(row["path"]),
+                speaks_to_the_model=suspicious.get(row["path"]),
             )
         )
         for position, (record, proved) in enumerate(zip(records, verified, strict=True), 1):
